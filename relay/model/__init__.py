@@ -1,0 +1,1 @@
+"""The words of the house: pure structs and rules, msgspec and the standard library only."""

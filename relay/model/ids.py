@@ -1,0 +1,93 @@
+"""Identifiers: a prefix that names the kind, then 26 characters that sort by time.
+
+    evt_ 0dv5m0k8w2qj 7h3n…
+         │            └ 14 characters: 70 random bits
+         └ 12 characters: microseconds since 1970 (60 bits)
+
+The alphabet is Crockford's base 32 in lower case, so text order (``COLLATE "C"``) is time order. Events and
+attempts are partitioned by these ids, a day a partition: `floor` gives a day's bound.
+"""
+
+import os
+import time
+from datetime import UTC, datetime
+from typing import NewType
+
+TenantId = NewType("TenantId", str)
+KeyId = NewType("KeyId", str)
+SessionId = NewType("SessionId", str)
+ContactId = NewType("ContactId", str)
+MessageId = NewType("MessageId", str)
+MediaId = NewType("MediaId", str)
+EventId = NewType("EventId", str)
+EndpointId = NewType("EndpointId", str)
+DeliveryId = NewType("DeliveryId", str)
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
+_VALUES = {char: value for value, char in enumerate(_ALPHABET)}
+_RANDOM_BITS = 70
+
+
+def _encode(value: int) -> str:
+    """130 bits as 26 characters."""
+    pairs = _PAIRS
+    return "".join([pairs[(value >> shift) & 1023] for shift in range(120, -1, -10)])
+
+
+def _new(prefix: str) -> str:
+    random = int.from_bytes(os.urandom(9)) >> 2
+    return prefix + _encode(time.time_ns() // 1000 << _RANDOM_BITS | random)
+
+
+def new_tenant_id() -> TenantId:
+    return TenantId(_new("ten_"))
+
+
+def new_key_id() -> KeyId:
+    return KeyId(_new("key_"))
+
+
+def new_session_id() -> SessionId:
+    return SessionId(_new("ses_"))
+
+
+def new_contact_id() -> ContactId:
+    return ContactId(_new("ctc_"))
+
+
+def new_message_id() -> MessageId:
+    return MessageId(_new("msg_"))
+
+
+def new_media_id() -> MediaId:
+    return MediaId(_new("med_"))
+
+
+def new_event_id() -> EventId:
+    return EventId(_new("evt_"))
+
+
+def new_endpoint_id() -> EndpointId:
+    return EndpointId(_new("ep_"))
+
+
+def new_claim() -> str:
+    """A fencing token for one claim of work."""
+    return _new("clm_")
+
+
+def floor(prefix: str, at: datetime) -> str:
+    """The smallest id with `prefix` (``evt_``) made at or after `at`."""
+    return prefix + _encode(int(at.timestamp() * 1_000_000) << _RANDOM_BITS)[:12]
+
+
+def made_at(identifier: str) -> datetime:
+    """When an id was made. Raises ValueError on text that is not one of ours."""
+    _, _, body = identifier.partition("_")
+    if len(body) != 26 or not all(char in _VALUES for char in body):
+        raise ValueError("not an id")
+    value = 0
+    for char in body[:12]:
+        value = value << 5 | _VALUES[char]
+    return datetime.fromtimestamp(value / 1_000_000, UTC)

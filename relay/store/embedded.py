@@ -1,0 +1,335 @@
+"""PostgreSQL as our own child: made, started, watched and stopped by us.
+
+    start() ─► lock the folder ─► end what an earlier run left ─► make the cluster once ─► spawn ─► answers: URL
+                    ▲                                                                        │
+                    └────────────── start() again, after wait() has returned ◄── it ends ◄───┤
+    stop()  ─► fast shutdown ─► (30 s) immediate ─► (10 s) kill ─► unlock                  ◄──┘
+
+`postgres` runs as our direct child in a session of its own: Ctrl+C reaches us and not it, and on Linux the kernel
+ends it when we are killed. Whatever the last run did, start() mends it. Who runs it when we are root is
+`embedded_account.py`'s; the lock, the leftovers and the socket's path are `embedded_folder.py`'s.
+"""
+
+import asyncio
+import logging
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from asyncio.subprocess import Process
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+import asyncpg
+
+from relay.store.embedded_account import (
+    POSTGRES_MAJOR,
+    Account,
+    EmbeddedPostgresError,
+    choose_account,
+    find_installed,
+    get_programs,
+    hand_over,
+    is_namespace_allowed,
+    start_program,
+)
+from relay.store.embedded_folder import (
+    FolderLock,
+    bound_log,
+    find_reused_pid,
+    get_password,
+    make_socket_folder,
+    remove_socket_folder,
+    stop_leftovers,
+    touch_socket_folder,
+)
+
+__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError"]
+
+# For a queue that writes much on a machine with two cores. Durability is our promise: fsync and synchronous_commit
+# stay on. Errors and their details are ours to log, masked; PostgreSQL's own log must not hold people's rows.
+SETTINGS: Mapping[str, str] = {
+    "listen_addresses": "",
+    "unix_socket_directories": ".",
+    "unix_socket_permissions": "0700",
+    "port": "5432",
+    "max_connections": "100",
+    "shared_buffers": "128MB",
+    "synchronous_commit": "on",
+    "wal_compression": "on",
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "10min",
+    "autovacuum_naptime": "10s",
+    "random_page_cost": "1.1",
+    "max_parallel_workers_per_gather": "0",
+    "jit": "off",
+    "io_method": "sync",
+    "log_min_messages": "log",
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+    "log_checkpoints": "off",
+    "log_timezone": "UTC",
+    "timezone": "UTC",
+}  # fmt: skip
+
+_STOP_STEPS = (("INT", 30), ("QUIT", 10), ("KILL", 10))
+_POLL_SECONDS = 0.02
+_TIDY_SECONDS = 60
+# Replaying the log after a crash can take a while on a slow disk; an end of the process is noticed at once.
+_START_SECONDS = 600
+
+_log = logging.getLogger(__name__)
+
+
+class EmbeddedPostgres:
+    """PostgreSQL as our own child process, on a data folder that we lock. Runs on the event loop that started it."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        settings: Mapping[str, str] | None = None,
+        is_namespace_allowed: Callable[[Account], Awaitable[bool]] = is_namespace_allowed,
+    ) -> None:
+        self._folder = Path(os.path.abspath(data_dir))  # noqa: PTH100 - resolve() would follow, and lengthen, links
+        self._cluster = self._folder / "postgres"
+        self._log_path = self._folder / "postgres.log"
+        self._settings = {**SETTINGS, **(settings or {})}
+        self._is_namespace_allowed = is_namespace_allowed
+        self._lock = FolderLock(self._folder / "postgres.lock")
+        self._turn = asyncio.Lock()
+        self._process: Process | None = None
+        self._tidying: asyncio.Task[None] | None = None
+        self._socket_folder: Path | None = None
+        self._programs = Path()
+        self._account = Account()
+        self._url: str | None = None
+
+    @property
+    def url(self) -> str:
+        if self._url is None:
+            raise EmbeddedPostgresError(
+                "The embedded PostgreSQL has no address yet: it has not been started."
+            )
+        return self._url
+
+    @property
+    def pid(self) -> int | None:
+        """Of the postmaster, while it runs."""
+        return self._process.pid if self._process is not None and self._process.returncode is None else None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> str:
+        """Start it, or start it again after it has ended; the URL stays the same for as long as we hold the folder."""
+        async with self._turn:
+            if self.pid is None:
+                try:
+                    await self._bring_up()
+                except BaseException:
+                    await self._bring_down()
+                    raise
+            return self.url
+
+    async def stop(self) -> None:
+        """End it in order and let go of the folder; does nothing when it was not started."""
+        async with self._turn:
+            await self._bring_down()
+
+    async def wait(self) -> int:
+        """Return when PostgreSQL has ended, with its exit code (negative: the signal)."""
+        if self._process is None:
+            raise EmbeddedPostgresError(
+                "The embedded PostgreSQL is not running: there is nothing to wait for."
+            )
+        return await self._process.wait()
+
+    async def _bring_up(self) -> None:
+        began = time.monotonic()
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock.acquire()
+        self._account = await choose_account(self._cluster, self._is_namespace_allowed)
+        self._programs = await get_programs(self._account, installed=find_installed())
+        await asyncio.to_thread(stop_leftovers, self._cluster)
+        is_new = not self._check_cluster()
+        password = get_password(self._folder / "postgres.password", is_new=is_new)
+        bound_log(self._log_path)
+        if is_new:
+            await self._make_cluster(password)
+        await asyncio.to_thread(hand_over, self._cluster, self._account)
+        await self._spawn(password)
+        self._tidying = self._tidying or asyncio.create_task(self._tidy(), name="postgres.tidy")
+        fields = {"pid": self.pid, "account": self._account.kind, "is_new": is_new}
+        _log.info("postgres.started", extra=fields | {"seconds": round(time.monotonic() - began, 2)})
+
+    def _check_cluster(self) -> bool:
+        """Whether there is a cluster; EmbeddedPostgresError if it is not one for our programs."""
+        if not self._cluster.exists() or not any(self._cluster.iterdir()):
+            return False
+        file = self._cluster / "PG_VERSION"
+        version = file.read_text(encoding="ascii").strip() if file.exists() else "an unknown version"
+        if version != str(POSTGRES_MAJOR):
+            raise EmbeddedPostgresError(
+                f"{self._cluster} holds a database of PostgreSQL {version}, and this Relay brings {POSTGRES_MAJOR}. "
+                "Move it with pg_dump and pg_restore, or start the Relay that made it."
+            )
+        return True
+
+    async def _make_cluster(self, password: str) -> None:
+        """Initdb in a folder beside, then a rename: half a cluster never bears the name of a whole one."""
+        draft = self._folder / "postgres.draft"
+        await asyncio.to_thread(shutil.rmtree, draft, ignore_errors=True)
+        draft.mkdir(mode=0o700)
+        hand_over(draft, self._account)
+        command = [
+            str(self._programs / "initdb"), "-D", self._account.name_folder(draft), "--username=relay", "--encoding=UTF8",
+            "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--auth=scram-sha-256",
+            "--data-checksums", "--no-instructions",
+        ]  # fmt: skip
+        position = self._log_size()
+        with tempfile.TemporaryFile() as words:
+            # The account may not read our password file; it may read its standard input, once that is its own.
+            words.write(f"{password}\n".encode())
+            words.seek(0)
+            if self._account.kind == "switch":
+                os.fchown(words.fileno(), *self._account.owner)
+            is_windows = sys.platform == "win32"
+            source = self._folder / "postgres.password" if is_windows else "/dev/stdin"
+            code = await self._run([*command, f"--pwfile={source}"], draft, words.fileno())
+        if code != 0:
+            raise EmbeddedPostgresError(self._tell_log("PostgreSQL could not make its database", position))
+        draft.rename(self._cluster)
+        _sync_folder(self._folder)
+
+    async def _run(self, command: list[str], folder: Path, stdin: int) -> int:
+        with self._log_path.open("ab") as log:
+            process = await start_program(self._account, command, folder=folder, stdin=stdin, output=log)
+        try:
+            return await process.wait()
+        except asyncio.CancelledError:
+            process.kill()
+            await process.wait()
+            raise
+
+    async def _spawn(self, password: str) -> None:
+        settings = dict(self._settings)
+        if sys.platform == "win32":
+            port = _find_free_port()
+            settings |= {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "port": str(port)}
+            self._url = f"postgresql://relay:{password}@127.0.0.1:{port}/relay"
+        else:
+            self._socket_folder = self._socket_folder or make_socket_folder(self._cluster)
+            self._url = f"postgresql://relay:{password}@/relay?host={quote(str(self._socket_folder))}&port={settings['port']}"
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        command = [str(self._programs / "postgres"), "-D", self._account.name_folder(self._cluster), *options]
+        position = self._log_size()
+        with self._log_path.open("ab") as log:
+            self._process = await start_program(
+                self._account,
+                command,
+                folder=self._cluster,
+                output=log,
+                reused_pid=find_reused_pid(self._cluster),
+            )
+        await self._until_ready(self._process, position)
+
+    async def _until_ready(self, process: Process, position: int) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while process.returncode is None and time.monotonic() < deadline:
+            try:
+                await self._ensure_database()
+                return
+            except (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError):
+                await asyncio.sleep(_POLL_SECONDS)  # not listening yet, or replaying its log
+            except asyncpg.InvalidPasswordError:
+                raise EmbeddedPostgresError(
+                    f"The database in {self._folder} does not accept the password in postgres.password. "
+                    "Put that file back from the backup which the database comes from."
+                ) from None
+        raise EmbeddedPostgresError(self._tell_log("PostgreSQL did not start", position))
+
+    async def _ensure_database(self) -> None:
+        """Connect; the first time, and if we were killed in the middle of it, make the database `relay`."""
+        try:
+            connection = await asyncpg.connect(self.url, timeout=10)
+        except asyncpg.InvalidCatalogNameError:
+            connection = await asyncpg.connect(self.url, database="postgres", timeout=10)
+            await connection.execute("CREATE DATABASE relay")
+        await connection.close()
+
+    async def _bring_down(self) -> None:
+        if self._tidying is not None:
+            self._tidying.cancel()
+            self._tidying = None
+        process, pid = self._process, self.pid
+        if process is not None and pid is not None:
+            await self._end(process)
+            _log.info("postgres.stopped", extra={"pid": pid, "code": process.returncode})
+        if self._socket_folder is not None:
+            remove_socket_folder(self._socket_folder, self._cluster)
+            self._socket_folder = None
+        self._url = None
+        self._lock.release()
+
+    async def _end(self, process: Process) -> None:
+        for name, seconds in _STOP_STEPS:
+            await self._signal(process, name)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), seconds)
+                return
+            _log.warning("postgres.stop_delayed", extra={"pid": process.pid, "after": name})
+
+    async def _signal(self, process: Process, name: str) -> None:
+        with suppress(ProcessLookupError):
+            if name == "KILL":
+                process.kill()
+            elif sys.platform == "win32":  # signals are PostgreSQL's own there
+                tool = self._programs / "pg_ctl"
+                sender = await asyncio.create_subprocess_exec(tool, "kill", name, str(process.pid))
+                await sender.wait()
+            else:
+                process.send_signal(getattr(signal, f"SIG{name}"))
+
+    async def _tidy(self) -> None:
+        while True:
+            await asyncio.sleep(_TIDY_SECONDS)
+            bound_log(self._log_path)
+            if self._socket_folder is not None:
+                touch_socket_folder(self._socket_folder, self._cluster)
+
+    def _log_size(self) -> int:
+        return self._log_path.stat().st_size if self._log_path.exists() else 0
+
+    def _tell_log(self, what: str, position: int) -> str:
+        with self._log_path.open("rb") as file:
+            file.seek(position)
+            lines = file.read().decode(errors="replace").strip().splitlines()[-8:]
+        return f"{what}. The end of {self._log_path}:\n" + "\n".join(lines)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in it durable."""
+    if sys.platform != "win32":
+        fd = os.open(folder, os.O_RDONLY)
+        os.fsync(fd)
+        os.close(fd)
+
+
+def _find_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

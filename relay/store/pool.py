@@ -1,0 +1,56 @@
+"""The connection pool: JSON as msgspec sees it, the schema checked by whoever opens it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import asyncpg
+import msgspec
+from asyncpg.pool import PoolConnectionProxy
+
+if TYPE_CHECKING:
+    Connection: TypeAlias = asyncpg.Connection[Any] | PoolConnectionProxy[Any]
+    Pool: TypeAlias = asyncpg.Pool[Any]
+else:
+    # asyncpg's classes are generic in its stubs only.
+    Connection = asyncpg.Connection | PoolConnectionProxy
+    Pool = asyncpg.Pool
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+async def _set_up(conn: Any) -> None:
+    # jsonb's binary form is a version byte, 1, before the text.
+    await conn.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: b"\x01" + _encode(value),
+        decoder=lambda data: _decode(data[1:]),
+        format="binary",
+    )
+
+
+@asynccontextmanager
+async def open_pool(url: str, *, size: int, name: str) -> AsyncIterator[Pool]:
+    """A pool of at most `size` connections that show as `relay NAME` in pg_stat_activity."""
+    pool = await asyncpg.create_pool(
+        url,
+        min_size=1,
+        max_size=size,
+        init=_set_up,
+        command_timeout=60,
+        # Plans of prepared claims must fit a table that is sometimes empty and sometimes huge.
+        server_settings={"application_name": f"relay {name}", "jit": "off"},
+    )
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+async def connect(url: str, *, name: str) -> Connection:
+    """One connection outside a pool, for migrations and LISTEN."""
+    conn = await asyncpg.connect(url, server_settings={"application_name": f"relay {name}"})
+    await _set_up(conn)
+    return conn

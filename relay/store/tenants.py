@@ -1,0 +1,86 @@
+"""Tenants and their data keys."""
+
+from typing import Any
+
+import msgspec
+
+from relay.model.errors import NotFound
+from relay.model.ids import TenantId
+from relay.model.tenant import Retention, Tenant
+from relay.store.pool import Connection
+from relay.vault import DataKey, Vault
+
+
+def _tenant(row: Any) -> Tenant:
+    return Tenant(
+        id=row["id"],
+        name=row["name"],
+        retention=msgspec.convert(row["retention"], Retention),
+        created_at=row["created_at"],
+    )
+
+
+_INSERT = "INSERT INTO tenants (id, name, data_key, retention) VALUES ($1, $2, $3, $4) RETURNING *"
+
+
+async def insert_tenant(
+    conn: Connection, vault: Vault, *, tenant_id: TenantId, name: str, retention: Retention
+) -> Tenant:
+    row = await conn.fetchrow(
+        _INSERT, tenant_id, name, vault.new_data_key(tenant_id), msgspec.to_builtins(retention)
+    )
+    return _tenant(row)
+
+
+_GET = "SELECT * FROM tenants WHERE id = $1"
+
+
+async def get_tenant(conn: Connection, tenant_id: TenantId) -> Tenant:
+    """Raises NotFound."""
+    row = await conn.fetchrow(_GET, tenant_id)
+    if row is None:
+        raise NotFound("There is no such company.")
+    return _tenant(row)
+
+
+_LIST = "SELECT * FROM tenants WHERE id < $1 OR $1 IS NULL ORDER BY id DESC LIMIT $2"
+
+
+async def list_tenants(conn: Connection, *, before: str | None, limit: int) -> list[Tenant]:
+    """Newest first."""
+    return [_tenant(row) for row in await conn.fetch(_LIST, before, limit)]
+
+
+_UPDATE = """
+    UPDATE tenants SET name = coalesce($2, name), retention = coalesce($3, retention) WHERE id = $1 RETURNING *
+"""
+
+
+async def update_tenant(
+    conn: Connection, tenant_id: TenantId, *, name: str | None, retention: Retention | None
+) -> Tenant:
+    """Raises NotFound."""
+    settings = None if retention is None else msgspec.to_builtins(retention)
+    row = await conn.fetchrow(_UPDATE, tenant_id, name, settings)
+    if row is None:
+        raise NotFound("There is no such company.")
+    return _tenant(row)
+
+
+_COUNT = "SELECT count(*) FROM tenants"
+
+
+async def count_tenants(conn: Connection) -> int:
+    count: int = await conn.fetchval(_COUNT)
+    return count
+
+
+_DATA_KEY = "SELECT data_key FROM tenants WHERE id = $1"
+
+
+async def get_data_key(conn: Connection, vault: Vault, tenant_id: TenantId) -> DataKey:
+    """What seals and opens the tenant's secrets. Raises NotFound."""
+    wrapped = await conn.fetchval(_DATA_KEY, tenant_id)
+    if wrapped is None:
+        raise NotFound("There is no such company.")
+    return vault.unwrap(wrapped, tenant_id)
