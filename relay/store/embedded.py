@@ -13,10 +13,9 @@ ends it when we are killed. Whatever the last run did, start() mends it. Who run
 import asyncio
 import logging
 import os
-import shutil
+import signal
 import socket
 import sys
-import tempfile
 import time
 from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Mapping
@@ -29,7 +28,6 @@ from urllib.parse import quote
 import asyncpg
 
 from relay.store.embedded_account import (
-    POSTGRES_MAJOR,
     Account,
     EmbeddedPostgresError,
     choose_account,
@@ -39,9 +37,10 @@ from relay.store.embedded_account import (
     is_namespace_allowed,
     start_program,
 )
+from relay.store.embedded_cluster import has_cluster, make_cluster
 from relay.store.embedded_folder import (
     FolderLock,
-    bound_log,
+    ServerLog,
     find_reused_pid,
     get_password,
     make_socket_folder,
@@ -55,10 +54,7 @@ __all__ = ["EmbeddedPostgres", "EmbeddedPostgresError"]
 # For a queue that writes much on a machine with two cores. Durability is our promise: fsync and synchronous_commit
 # stay on. Errors and their details are ours to log, masked; PostgreSQL's own log must not hold people's rows.
 SETTINGS: Mapping[str, str] = {
-    "listen_addresses": "",
-    "unix_socket_directories": ".",
     "unix_socket_permissions": "0700",
-    "port": "5432",
     "max_connections": "100",
     "shared_buffers": "128MB",
     "synchronous_commit": "on",
@@ -99,7 +95,7 @@ class EmbeddedPostgres:
     ) -> None:
         self._folder = Path(os.path.abspath(data_dir))  # noqa: PTH100 - resolve() would follow, and lengthen, links
         self._cluster = self._folder / "postgres"
-        self._log_path = self._folder / "postgres.log"
+        self._output = ServerLog(self._folder / "postgres.log")
         self._settings = {**SETTINGS, **(settings or {})}
         self._is_namespace_allowed = is_namespace_allowed
         self._lock = FolderLock(self._folder / "postgres.lock")
@@ -164,89 +160,49 @@ class EmbeddedPostgres:
         self._account = await choose_account(self._cluster, self._is_namespace_allowed)
         self._programs = await get_programs(self._account, installed=find_installed())
         await asyncio.to_thread(stop_leftovers, self._cluster)
-        is_new = not self._check_cluster()
+        is_new = not has_cluster(self._cluster)
         password = get_password(self._folder / "postgres.password", is_new=is_new)
-        bound_log(self._log_path)
+        self._output.bound()
         if is_new:
-            await self._make_cluster(password)
+            await make_cluster(
+                self._cluster,
+                account=self._account,
+                programs=self._programs,
+                password=password,
+                log=self._output,
+            )
         await asyncio.to_thread(hand_over, self._cluster, self._account)
         await self._spawn(password)
         self._tidying = self._tidying or asyncio.create_task(self._tidy(), name="postgres.tidy")
         fields = {"pid": self.pid, "account": self._account.kind, "is_new": is_new}
         _log.info("postgres.started", extra=fields | {"seconds": round(time.monotonic() - began, 2)})
 
-    def _check_cluster(self) -> bool:
-        """Whether there is a cluster; EmbeddedPostgresError if it is not one for our programs."""
-        if not self._cluster.exists() or not any(self._cluster.iterdir()):
-            return False
-        file = self._cluster / "PG_VERSION"
-        version = file.read_text(encoding="ascii").strip() if file.exists() else "an unknown version"
-        if version != str(POSTGRES_MAJOR):
-            raise EmbeddedPostgresError(
-                f"{self._cluster} holds a database of PostgreSQL {version}, and this Relay brings {POSTGRES_MAJOR}. "
-                "Move it with pg_dump and pg_restore, or start the Relay that made it."
-            )
-        return True
-
-    async def _make_cluster(self, password: str) -> None:
-        """Initdb in a folder beside, then a rename: half a cluster never bears the name of a whole one."""
-        draft = self._folder / "postgres.draft"
-        await asyncio.to_thread(shutil.rmtree, draft, ignore_errors=True)
-        draft.mkdir(mode=0o700)
-        hand_over(draft, self._account)
-        command = [
-            str(self._programs / "initdb"), "-D", self._account.name_folder(draft), "--username=relay", "--encoding=UTF8",
-            "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--auth=scram-sha-256",
-            "--data-checksums", "--no-instructions",
-        ]  # fmt: skip
-        position = self._log_size()
-        with tempfile.TemporaryFile() as words:
-            # The account may not read our password file; it may read its standard input, once that is its own.
-            words.write(f"{password}\n".encode())
-            words.seek(0)
-            if self._account.kind == "switch":
-                os.fchown(words.fileno(), *self._account.owner)
-            is_windows = sys.platform == "win32"
-            source = self._folder / "postgres.password" if is_windows else "/dev/stdin"
-            code = await self._run([*command, f"--pwfile={source}"], draft, words.fileno())
-        if code != 0:
-            raise EmbeddedPostgresError(self._tell_log("PostgreSQL could not make its database", position))
-        draft.rename(self._cluster)
-        _sync_folder(self._folder)
-
-    async def _run(self, command: list[str], folder: Path, stdin: int) -> int:
-        with self._log_path.open("ab") as log:
-            process = await start_program(self._account, command, folder=folder, stdin=stdin, output=log)
-        try:
-            return await process.wait()
-        except asyncio.CancelledError:
-            process.kill()
-            await process.wait()
-            raise
-
     async def _spawn(self, password: str) -> None:
-        settings = dict(self._settings)
-        if sys.platform == "win32":
-            port = _find_free_port()
-            settings |= {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "port": str(port)}
-            self._url = f"postgresql://relay:{password}@127.0.0.1:{port}/relay"
-        else:
-            self._socket_folder = self._socket_folder or make_socket_folder(self._cluster)
-            self._url = f"postgresql://relay:{password}@/relay?host={quote(str(self._socket_folder))}&port={settings['port']}"
+        settings = {**self._settings, **self._open_door(password)}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         command = [str(self._programs / "postgres"), "-D", self._account.name_folder(self._cluster), *options]
-        position = self._log_size()
-        with self._log_path.open("ab") as log:
+        # PostgreSQL takes the number in an old postmaster.pid for a living server if anybody has it now, unless it is
+        # told that this is one of its elders. Removing the file would lose what else it is checked for.
+        reused = find_reused_pid(self._cluster)
+        elders = {"PG_GRANDPARENT_PID": str(reused)} if reused is not None else {}
+        with self._output.open() as output:
             self._process = await start_program(
-                self._account,
-                command,
-                folder=self._cluster,
-                output=log,
-                reused_pid=find_reused_pid(self._cluster),
+                self._account, command, folder=self._cluster, output=output, environment=elders
             )
-        await self._until_ready(self._process, position)
+        await self._until_ready(self._process)
 
-    async def _until_ready(self, process: Process, position: int) -> None:
+    def _open_door(self, password: str) -> Mapping[str, str]:
+        """Decide where clients connect, which makes the URL; returns the settings for it."""
+        if sys.platform == "win32":
+            port = _find_free_port()
+            self._url = f"postgresql://relay:{password}@127.0.0.1:{port}/relay"
+            return {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "port": str(port)}
+        self._socket_folder = self._socket_folder or make_socket_folder(self._cluster)
+        self._url = f"postgresql://relay:{password}@/relay?host={quote(str(self._socket_folder))}&port=5432"
+        # The server is in the folder, so its own path to the socket is short however long the folder's is.
+        return {"listen_addresses": "", "unix_socket_directories": ".", "port": "5432"}
+
+    async def _until_ready(self, process: Process) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while process.returncode is None and time.monotonic() < deadline:
             try:
@@ -259,7 +215,7 @@ class EmbeddedPostgres:
                     f"The database in {self._folder} does not accept the password in postgres.password. "
                     "Put that file back from the backup which the database comes from."
                 ) from None
-        raise EmbeddedPostgresError(self._tell_log("PostgreSQL did not start", position))
+        raise EmbeddedPostgresError(self._output.tell("PostgreSQL did not start"))
 
     async def _ensure_database(self) -> None:
         """Connect; the first time, and if we were killed in the middle of it, make the database `relay`."""
@@ -267,8 +223,12 @@ class EmbeddedPostgres:
             connection = await asyncpg.connect(self.url, timeout=10)
         except asyncpg.InvalidCatalogNameError:
             connection = await asyncpg.connect(self.url, database="postgres", timeout=10)
-            await connection.execute("CREATE DATABASE relay")
-        await connection.close()
+            try:
+                await connection.execute("CREATE DATABASE relay")
+            finally:
+                await connection.close()
+        else:
+            await connection.close()
 
     async def _bring_down(self) -> None:
         if self._tidying is not None:
@@ -306,26 +266,9 @@ class EmbeddedPostgres:
     async def _tidy(self) -> None:
         while True:
             await asyncio.sleep(_TIDY_SECONDS)
-            bound_log(self._log_path)
+            self._output.bound()
             if self._socket_folder is not None:
                 touch_socket_folder(self._socket_folder, self._cluster)
-
-    def _log_size(self) -> int:
-        return self._log_path.stat().st_size if self._log_path.exists() else 0
-
-    def _tell_log(self, what: str, position: int) -> str:
-        with self._log_path.open("rb") as file:
-            file.seek(position)
-            lines = file.read().decode(errors="replace").strip().splitlines()[-8:]
-        return f"{what}. The end of {self._log_path}:\n" + "\n".join(lines)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in it durable."""
-    if sys.platform != "win32":
-        fd = os.open(folder, os.O_RDONLY)
-        os.fsync(fd)
-        os.close(fd)
 
 
 def _find_free_port() -> int:

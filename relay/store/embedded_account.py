@@ -17,7 +17,7 @@ import shutil
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Literal
 
@@ -62,15 +62,17 @@ async def start_program(
     folder: Path,
     stdin: IO[bytes] | int = DEVNULL,
     output: IO[bytes] | int,
+    environment: Mapping[str, str] | None = None,
 ) -> Process:
     """Start a program in `folder`, out of the reach of the terminal's Ctrl+C, which is for us to answer."""
-    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | {"LC_ALL": "C"}
+    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    words = {**kept, "LC_ALL": "C", **(environment or {})}
     if sys.platform == "win32":
         flags = 0x200  # CREATE_NEW_PROCESS_GROUP
         return await asyncio.create_subprocess_exec(
             *command,
             cwd=folder,
-            env=environment,
+            env=words,
             stdin=stdin,
             stdout=output,
             stderr=output,
@@ -79,7 +81,7 @@ async def start_program(
     launcher = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid())]
     change = [account.kind, str(account.uid), str(account.gid)]
     return await asyncio.create_subprocess_exec(
-        *launcher, *change, *command, cwd=folder, env=environment, stdin=stdin, stdout=output, stderr=output,
+        *launcher, *change, *command, cwd=folder, env=words, stdin=stdin, stdout=output, stderr=output,
         start_new_session=True,
     )  # fmt: skip
 
@@ -103,9 +105,8 @@ async def choose_account(cluster: Path, is_allowed: Callable[[Account], Awaitabl
     names = [entry for entry in pwd.getpwall() if entry.pw_uid != 0]
     if os.geteuid() in {entry.pw_uid for entry in names} or (sys.platform != "linux" and os.geteuid() != 0):
         return Account()
-    if os.geteuid() == 0 and sys.platform == "linux" and cluster.exists() and cluster.stat().st_uid != 0:
-        # It stays with the user that has it: `nobody` from an earlier start, or the person who now came with sudo.
-        return Account(kind="switch", uid=cluster.stat().st_uid, gid=cluster.stat().st_gid)
+    if os.geteuid() == 0 and sys.platform == "linux" and (owner := _find_owner(cluster)) is not None:
+        return owner
     # initdb wants an account with a name; which one makes no difference in a namespace.
     named = next((entry for entry in names if entry.pw_name == "nobody"), next(iter(names), None))
     if named is not None and sys.platform == "linux":
@@ -117,6 +118,13 @@ async def choose_account(cluster: Path, is_allowed: Callable[[Account], Awaitabl
         "PostgreSQL refuses to run as root or as a user without a name, and this machine allows no user namespace. "
         "Start Relay as an ordinary user, or set database.url to a PostgreSQL of your own."
     )
+
+
+def _find_owner(cluster: Path) -> Account | None:
+    """The user that has it already: `nobody` from an earlier start, or the person who now came with sudo."""
+    if not cluster.exists() or cluster.stat().st_uid == 0:
+        return None
+    return Account(kind="switch", uid=cluster.stat().st_uid, gid=cluster.stat().st_gid)
 
 
 def hand_over(folder: Path, account: Account) -> None:

@@ -17,6 +17,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -89,12 +90,41 @@ def get_password(path: Path, *, is_new: bool) -> str:
     password = secrets.token_urlsafe(24)
     draft = path.with_name(f"{path.name}.draft")
     draft.unlink(missing_ok=True)
-    with open(draft, "x", encoding="ascii", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+    with open(draft, "x", encoding="ascii", opener=_open_private) as file:  # noqa: PTH123 - Path.open takes no opener
         file.write(f"{password}\n")
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
     return password
+
+
+def _open_private(name: str, flags: int) -> int:
+    return os.open(name, flags, 0o600)
+
+
+class ServerLog:
+    """What PostgreSQL's programs say. They keep the file open for appending, so it can be emptied in place."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._told_from = 0
+
+    def open(self) -> IO[bytes]:
+        """For one program's output; `tell()` tells from here."""
+        file = open(self._path, "ab", opener=_open_private)  # noqa: PTH123, SIM115 - Path.open takes no opener
+        self._told_from = file.tell()
+        return file
+
+    def bound(self) -> None:
+        """Move what has grown too long to `….1`."""
+        if self._path.exists() and self._path.stat().st_size > _LOG_BYTES:
+            shutil.copyfile(self._path, self._path.with_name(f"{self._path.name}.1"))
+            os.truncate(self._path, 0)
+
+    def tell(self, what: str) -> str:
+        """A sentence and the last lines that the program said."""
+        said = self._path.read_bytes()[self._told_from :].decode(errors="replace")
+        return f"{what}. The end of {self._path}:\n" + "\n".join(said.strip().splitlines()[-8:])
 
 
 def list_leftovers(cluster: Path) -> list[psutil.Process]:
@@ -108,7 +138,7 @@ def list_leftovers(cluster: Path) -> list[psutil.Process]:
 def _is_at_work(process: psutil.Process, cluster: Path) -> bool:
     with suppress(psutil.Error, OSError):
         if process.name() in {"postgres", "postgres.exe"} and process.status() != psutil.STATUS_ZOMBIE:
-            return os.path.samefile(process.cwd(), cluster)
+            return Path(process.cwd()).samefile(cluster)
     return False
 
 
@@ -160,12 +190,8 @@ def make_socket_folder(cluster: Path) -> Path:
 
 def _make_private_folder(name: str) -> Path:
     """The same one at every start, so that one left by a killed Relay is used again."""
-    bases = (
-        os.environ.get("XDG_RUNTIME_DIR", ""),
-        "/run" if os.geteuid() == 0 else "",
-        tempfile.gettempdir(),
-        "/tmp",
-    )
+    runtime = "/run" if os.geteuid() == 0 else os.environ.get("XDG_RUNTIME_DIR", "")
+    bases = (runtime, tempfile.gettempdir(), "/tmp")  # noqa: S108 - its owner and mode are checked
     usable = (base for base in bases if 0 < len(base) <= _SOCKET_PATH_BYTES // 2 and os.access(base, os.W_OK))
     folder = Path(next(usable)) / name
     with suppress(FileExistsError):
@@ -186,10 +212,3 @@ def touch_socket_folder(folder: Path, cluster: Path) -> None:
 def remove_socket_folder(folder: Path, cluster: Path) -> None:
     if folder != cluster:
         shutil.rmtree(folder.parent, ignore_errors=True)
-
-
-def bound_log(path: Path) -> None:
-    """Move a log that has grown to `….1`. PostgreSQL keeps its file open for appending, so it is emptied in place."""
-    if path.exists() and path.stat().st_size > _LOG_BYTES:
-        shutil.copyfile(path, path.with_name(f"{path.name}.1"))
-        os.truncate(path, 0)
