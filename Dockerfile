@@ -28,7 +28,7 @@ VOLUME /data
 EXPOSE 8080
 # Time to drain stands in config.yaml; Docker must wait longer than that before it kills (see compose.yaml).
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --start-interval=2s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ.get('RELAY__SERVER__PORT', '8080') + '/livez', timeout=4)"]
 ENTRYPOINT ["relay"]
 CMD ["serve", "--config", "/app/config.yaml", "--data-dir", "/data"]

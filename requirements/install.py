@@ -53,7 +53,7 @@ def install(lock: str) -> None:
     if UNFINISHED.exists() or not is_usable():
         run(sys.executable, "-m", "venv", "--clear", "--without-pip", VENV)
         UNFINISHED.touch()
-        run(PYTHON, "-m", "ensurepip", "--default-pip")
+        run(PYTHON, "-m", "ensurepip", "--default-pip", stdout=subprocess.DEVNULL)
     UNFINISHED.touch()
     for stamp in VENV.glob(".*.stamp"):
         stamp.unlink()
@@ -73,14 +73,12 @@ def is_usable() -> bool:
         os.access(PYTHON, os.X_OK)
         and script.exists()
         and os.fsencode(VENV) in script.read_bytes()
-        and not subprocess.run(
-            [PYTHON, "-m", "pip", "--version"], capture_output=True, check=False
-        ).returncode
+        and subprocess.run([PYTHON, "-m", "pip"], capture_output=True, check=False).returncode == 0
     )
 
 
-def run(*command: str | Path) -> None:
-    if subprocess.run(command, check=False).returncode != 0:
+def run(*command: str | Path, stdout: int | None = None) -> None:
+    if subprocess.run(command, stdout=stdout, check=False).returncode != 0:
         sys.exit(
             "The set-up of .venv failed, for the reason above. Run the same command again once it is mended."
         )
