@@ -20,10 +20,11 @@ from relay.store.pool import Pool, connect
 
 log = logging.getLogger(__name__)
 
-Channel = Literal["deliveries", "outgoing", "sessions", "events", "messages", "replies", "sandbox", "keys"]
-"""deliveries: something is owed · outgoing: a message is queued · sessions: wanted, status or QR changed ·
-events: the tenant's log grew · messages: an outgoing one changed status · replies: a reply task is due ·
-sandbox: the phone network was asked something · keys: an API key or tenant changed."""
+Channel = Literal["deliveries", "outgoing", "sessions", "status", "events", "messages", "requests", "replies", "sandbox", "keys"]
+"""deliveries: something is owed · outgoing: a message is queued · sessions: what a tenant wants of one changed ·
+status: a session's status or QR changed · events: the log grew · messages: an outgoing one changed status ·
+requests: an engine was asked, or has answered · replies: a reply task is due · sandbox: the phone network was asked
+something · keys: an API key changed."""
 
 _COALESCE_SECONDS = 0.01
 _PING_SECONDS = 5.0

@@ -106,8 +106,8 @@ CREATE TABLE whatsapp_messages (
     chat        text COLLATE "C" NOT NULL,
     direction   text NOT NULL CHECK (direction IN ('inbound', 'outgoing')),
     origin      text NOT NULL CHECK (origin IN ('contact', 'phone', 'api', 'bot')),
-    -- The sender as WhatsApp names it in this chat; part of the name of a message.
-    sender      text COLLATE "C",
+    -- The sender as WhatsApp names it in this chat, `me` for the account itself; part of the name of a message.
+    sender      text COLLATE "C" NOT NULL,
     sender_pn   text,
     sender_lid  text,
     sender_name text,
@@ -258,6 +258,20 @@ CREATE TABLE rate_counters (
     expires_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 CREATE INDEX rate_counters_age ON rate_counters (expires_at);
+
+-- What the API asks of a running session's engine (edit, revoke, typing …), and what it answered.
+CREATE TABLE engine_requests (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant_id   text COLLATE "C" NOT NULL,
+    session_id  text COLLATE "C" NOT NULL REFERENCES whatsapp_sessions ON DELETE CASCADE,
+    body        jsonb NOT NULL,
+    -- A host takes it once; whoever asked has gone when this is over.
+    expires_at  timestamptz NOT NULL,
+    taken       boolean NOT NULL DEFAULT false,
+    answer      jsonb
+);
+CREATE INDEX engine_requests_open ON engine_requests (session_id, id) WHERE NOT taken;
+CREATE INDEX engine_requests_age ON engine_requests (expires_at);
 
 -- The sandbox's phone network: what was asked of it, and what its virtual phones have received.
 CREATE TABLE sandbox_commands (

@@ -1,0 +1,314 @@
+"""Sessions: what a tenant asked for, and how each stands.
+
+The API writes `wanted`, `logout` and the settings, and raises `request`; the host that holds the lease writes
+`status` and what comes with it, fenced by its term. A row whose holder is gone says so when it is read.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from relay.model.errors import NotFound
+from relay.model.ids import SessionId, TenantId
+from relay.model.session import TRANSITIONS, Session, SessionLimits, SessionStatus
+from relay.store.pool import Connection
+
+# A holder that is gone cannot write that it is: the reader sees it by the lease.
+_VIEW = """
+    SELECT s.*,
+           CASE WHEN s.status = 'connected' AND l.expires_at < now() THEN 'connecting' ELSE s.status END AS seen_status,
+           CASE WHEN s.status IN ('connected', 'connecting') AND l.expires_at < now() AND s.wanted = 'up'
+                THEN 'host_lost' ELSE s.reason END AS seen_reason
+    FROM whatsapp_sessions s LEFT JOIN leases l ON l.resource = s.id
+"""
+_NO_SESSION = "There is no such session."
+
+
+def _session(row: Any) -> Session:
+    return Session(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        name=row["name"],
+        engine=row["engine"],
+        wanted=row["wanted"],
+        status=SessionStatus(row["seen_status"]),
+        reason=row["seen_reason"],
+        phone=row["phone"],
+        limits=msgspec.convert(row["limits"], SessionLimits),
+        automation=row["automation"],
+        has_proxy=row["proxy"] is not None,
+        link_method=row["link_method"],
+        link_phone=row["link_phone"],
+        qr=row["qr"],
+        qr_expires_at=row["qr_expires_at"],
+        pairing_code=row["pairing_code"],
+        banned_until=row["banned_until"],
+        last_active_at=row["last_active_at"],
+        connected_at=row["connected_at"],
+        created_at=row["created_at"],
+    )
+
+
+_INSERT = """
+    INSERT INTO whatsapp_sessions (id, tenant_id, name, engine, reason, limits, automation, proxy)
+    VALUES ($1, $2, $3, $4, 'created', $5, $6, $7)
+"""
+
+
+async def insert_session(
+    conn: Connection,
+    *,
+    session_id: SessionId,
+    tenant_id: TenantId,
+    name: str,
+    engine: str,
+    limits: SessionLimits,
+    automation: bool,
+    sealed_proxy: bytes | None,
+) -> Session:
+    settings = msgspec.to_builtins(limits)
+    await conn.execute(_INSERT, session_id, tenant_id, name, engine, settings, automation, sealed_proxy)
+    return await get_session(conn, tenant_id, session_id)
+
+
+async def get_session(conn: Connection, tenant_id: TenantId, session_id: str) -> Session:
+    """Raises NotFound."""
+    row = await conn.fetchrow(f"{_VIEW} WHERE s.tenant_id = $1 AND s.id = $2", tenant_id, session_id)
+    if row is None:
+        raise NotFound(_NO_SESSION)
+    return _session(row)
+
+
+_OWNER = "SELECT tenant_id FROM whatsapp_sessions WHERE id = $1"
+
+
+async def find_owner(conn: Connection, session_id: str) -> TenantId | None:
+    """Whose session it is, for an operator who does not say."""
+    owner: TenantId | None = await conn.fetchval(_OWNER, session_id)
+    return owner
+
+
+async def list_sessions(
+    conn: Connection, tenant_id: TenantId | None, *, before: str | None, limit: int
+) -> list[Session]:
+    """A tenant's sessions, newest first; None lists every tenant's, for the operator."""
+    rows = await conn.fetch(
+        f"{_VIEW} WHERE ($1::text IS NULL OR s.tenant_id = $1) AND ($2::text IS NULL OR s.id < $2)"
+        " ORDER BY s.id DESC LIMIT $3",
+        tenant_id,
+        before,
+        limit,
+    )
+    return [_session(row) for row in rows]
+
+
+_COUNT = f"""
+    SELECT seen_status AS status, count(*) FROM ({_VIEW}) AS v WHERE $1::text IS NULL OR tenant_id = $1 GROUP BY 1
+"""
+
+
+async def count_by_status(conn: Connection, tenant_id: TenantId | None) -> dict[SessionStatus, int]:
+    """How many sessions stand in each status; None counts every tenant's."""
+    return {SessionStatus(row["status"]): row["count"] for row in await conn.fetch(_COUNT, tenant_id)}
+
+
+_UPDATE = """
+    UPDATE whatsapp_sessions
+    SET name = coalesce($3, name), limits = coalesce($4, limits), automation = coalesce($5, automation),
+        proxy = CASE WHEN $6 THEN $7 ELSE proxy END, request = request + 1
+    WHERE tenant_id = $1 AND id = $2
+"""
+
+
+async def update_session(
+    conn: Connection,
+    tenant_id: TenantId,
+    session_id: SessionId,
+    *,
+    name: str | None,
+    limits: SessionLimits | None,
+    automation: bool | None,
+    change_proxy: bool,
+    sealed_proxy: bytes | None,
+) -> Session:
+    """Change settings; None leaves one as it is. Raises NotFound. Ring `sessions` after the commit."""
+    settings = None if limits is None else msgspec.to_builtins(limits)
+    await conn.execute(_UPDATE, tenant_id, session_id, name, settings, automation, change_proxy, sealed_proxy)
+    return await get_session(conn, tenant_id, session_id)
+
+
+_CONNECT = """
+    UPDATE whatsapp_sessions
+    SET wanted = 'up', logout = false, request = request + 1, link_method = $3, link_phone = $4,
+        status = 'connecting', reason = 'starting', qr = NULL, qr_expires_at = NULL, pairing_code = NULL
+    WHERE tenant_id = $1 AND id = $2 AND wanted = 'down'
+"""
+
+
+async def request_connect(
+    conn: Connection,
+    tenant_id: TenantId,
+    session_id: SessionId,
+    *,
+    method: Literal["qr", "code"] = "qr",
+    phone: str | None = None,
+) -> bool:
+    """Ask for a connection; False when one is wanted already. Ring `sessions` after the commit."""
+    done = await conn.execute(_CONNECT, tenant_id, session_id, method, phone)
+    return bool(done == "UPDATE 1")
+
+
+_DISCONNECT = """
+    UPDATE whatsapp_sessions s
+    SET wanted = 'down', request = request + 1, logout = $3,
+        qr = NULL, qr_expires_at = NULL, pairing_code = NULL,
+        status = CASE WHEN held THEN status ELSE 'disconnected' END,
+        reason = CASE WHEN held THEN reason ELSE 'requested' END
+    FROM (SELECT EXISTS (SELECT FROM leases WHERE resource = $2 AND expires_at > now()) AS held) AS l
+    WHERE s.tenant_id = $1 AND s.id = $2
+"""
+
+
+async def request_disconnect(
+    conn: Connection, tenant_id: TenantId, session_id: SessionId, *, logout: bool
+) -> None:
+    """Ask a running session to stop (`logout`: and remove the device); one that nobody runs is down at once."""
+    await conn.execute(_DISCONNECT, tenant_id, session_id, logout)
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host needs to know of a session that it holds."""
+
+    id: SessionId
+    tenant_id: TenantId
+    engine: str
+    wanted: Literal["up", "down"]
+    logout: bool
+    request: int
+    status: SessionStatus
+    limits: SessionLimits
+    proxy: bytes | None
+    link_method: Literal["qr", "code"]
+    link_phone: str | None
+    banned_until: datetime | None
+
+
+_REQUESTS = """
+    SELECT s.* FROM whatsapp_sessions s
+    JOIN unnest($1::text[], $2::bigint[]) AS held (id, request) ON held.id = s.id AND held.request <> s.request
+"""
+
+
+async def list_requests(conn: Connection, seen: dict[SessionId, int]) -> list[Request]:
+    """The sessions of `seen` (id → last seen request) that were asked something since."""
+    rows = await conn.fetch(_REQUESTS, list(seen), list(seen.values()))
+    return [
+        msgspec.convert({field: row[field] for field in Request.__struct_fields__}, Request) for row in rows
+    ]
+
+
+_EXISTING = "SELECT id FROM whatsapp_sessions WHERE id = ANY ($1)"
+
+
+async def list_existing(conn: Connection, sessions: list[SessionId]) -> set[SessionId]:
+    """Which of `sessions` are still there."""
+    return {row["id"] for row in await conn.fetch(_EXISTING, sessions)}
+
+
+_SET_STATUS = """
+    UPDATE whatsapp_sessions s
+    SET status = $4, reason = $5, wanted = CASE WHEN $6 AND s.request = $7 THEN 'down' ELSE wanted END,
+        qr = $8, qr_expires_at = $9, pairing_code = $10,
+        phone = coalesce($11, s.phone), lid = coalesce($12, s.lid), banned_until = $13,
+        connected_at = CASE WHEN $4 = 'connected' AND s.status <> 'connected' THEN now() ELSE s.connected_at END,
+        last_active_at = CASE WHEN $4 = 'connected' THEN now() ELSE s.last_active_at END
+    FROM (SELECT true FROM leases WHERE resource = $1 AND term = $2 FOR SHARE) AS held
+    WHERE s.id = $1 AND s.status = ANY ($3)
+    RETURNING s.tenant_id
+"""
+
+
+class StatusChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A session's new status and all that comes with it; what is left out is cleared (a phone stays)."""
+
+    status: SessionStatus
+    reason: str | None = None
+    gives_up: bool = False
+    """The host stops trying: nothing more happens until the tenant connects again."""
+    qr: str | None = None
+    qr_expires_at: datetime | None = None
+    pairing_code: str | None = None
+    phone: str | None = None
+    lid: str | None = None
+    banned_until: datetime | None = None
+
+
+async def set_status(
+    conn: Connection, session_id: SessionId, change: StatusChange, *, term: int, request: int
+) -> bool:
+    """Move a session, fenced by `term`; False when the lease is another's or the move is not in TRANSITIONS.
+
+    `request` is the last one the host saw: giving up does not undo a connect that it has not seen.
+    """
+    allowed = [s for s in SessionStatus if s is change.status or change.status in TRANSITIONS[s]]
+    row = await conn.fetchrow(
+        _SET_STATUS,
+        session_id,
+        term,
+        allowed,
+        change.status,
+        change.reason,
+        change.gives_up,
+        request,
+        change.qr,
+        change.qr_expires_at,
+        change.pairing_code,
+        change.phone,
+        change.lid,
+        change.banned_until,
+    )
+    return row is not None
+
+
+_LOGOUT_DONE = """
+    UPDATE whatsapp_sessions SET logout = false, phone = NULL, lid = NULL
+    WHERE id = $1 AND EXISTS (SELECT FROM leases WHERE resource = $1 AND term = $2)
+"""
+
+
+async def finish_logout(conn: Connection, session_id: SessionId, *, term: int) -> None:
+    await conn.execute(_LOGOUT_DONE, session_id, term)
+
+
+_TOUCH = "UPDATE whatsapp_sessions SET last_active_at = now() WHERE id = ANY ($1)"
+
+
+async def touch(conn: Connection, sessions: list[SessionId]) -> None:
+    """Note that these sessions were alive just now."""
+    await conn.execute(_TOUCH, sessions)
+
+
+_DELETE = (
+    "DELETE FROM events WHERE tenant_id = $1 AND session_id = $2",
+    "DELETE FROM whatsapp_messages WHERE tenant_id = $1 AND session_id = $2",
+    "DELETE FROM whatsapp_sessions WHERE tenant_id = $1 AND id = $2",
+    "DELETE FROM leases WHERE resource = $2 AND $1::text IS NOT NULL",
+)
+_DELETE_OWED = """
+    DELETE FROM deliveries d USING events e
+    WHERE e.tenant_id = $1 AND e.session_id = $2 AND d.event_id = e.id AND d.tenant_id = $1
+"""
+_DELETE_ATTEMPTS = """
+    DELETE FROM attempts a USING events e
+    WHERE e.tenant_id = $1 AND e.session_id = $2 AND a.tenant_id = $1 AND a.event_id = e.id
+"""
+_MEDIA = "SELECT id FROM media WHERE tenant_id = $1 AND session_id = $2"
+
+
+async def delete_session(conn: Connection, tenant_id: TenantId, session_id: SessionId) -> list[str]:
+    """Remove everything of it; answers the ids of its media, whose files are the caller's to remove."""
+    media = [row["id"] for row in await conn.fetch(_MEDIA, tenant_id, session_id)]
+    for sql in (_DELETE_OWED, _DELETE_ATTEMPTS, *_DELETE):
+        await conn.execute(sql, tenant_id, session_id)
+    return media
