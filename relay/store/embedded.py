@@ -28,6 +28,7 @@ from urllib.parse import quote
 import asyncpg
 
 from relay.store.embedded_account import (
+    SHARED_FOLDER,
     Account,
     EmbeddedPostgresError,
     choose_account,
@@ -158,7 +159,7 @@ class EmbeddedPostgres:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock.acquire()
         self._account = await choose_account(self._cluster, self._is_namespace_allowed)
-        self._programs = await get_programs(self._account, installed=find_installed())
+        self._programs = await get_programs(self._account, installed=find_installed(), shared=SHARED_FOLDER)
         await asyncio.to_thread(stop_leftovers, self._cluster)
         is_new = not has_cluster(self._cluster)
         password = get_password(self._folder / "postgres.password", is_new=is_new)

@@ -148,7 +148,7 @@ def find_installed() -> Path:
     return Path(places[0])
 
 
-async def get_programs(account: Account, *, installed: Path, shared: Path = SHARED_FOLDER) -> Path:
+async def get_programs(account: Account, *, installed: Path, shared: Path) -> Path:
     """The folder of `postgres` and `initdb`, at a place where the account can run them."""
     programs = Path(f"pginstall{POSTGRES_MAJOR}") / "bin"
     if account.kind == "self" or await _works(account, str(installed / programs / "postgres"), "--version"):

@@ -52,7 +52,13 @@ async def make_cluster(
         ]  # fmt: skip
         with log.open() as output:
             process = await start_program(account, command, folder=draft, stdin=words.fileno(), output=output)
-        if await process.wait() != 0:
+        try:
+            code = await process.wait()
+        finally:
+            if process.returncode is None:  # we were told to stop
+                process.terminate()
+                await process.wait()
+        if code != 0:
             raise EmbeddedPostgresError(log.tell("PostgreSQL could not make its database"))
     draft.rename(cluster)
     _sync_folder(cluster.parent)

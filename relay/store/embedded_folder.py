@@ -45,7 +45,13 @@ class FolderLock:
         """Take it, if it is not ours yet; EmbeddedPostgresError names who has it."""
         if self._fd is not None:
             return
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        except PermissionError:
+            raise EmbeddedPostgresError(
+                f"The data folder {self._path.parent} belongs to another user. Start Relay as that user, "
+                "or give this one a folder of its own with --data-dir."
+            ) from None
         try:
             _lock(fd)
         except OSError:
@@ -90,7 +96,7 @@ def get_password(path: Path, *, is_new: bool) -> str:
     password = secrets.token_urlsafe(24)
     draft = path.with_name(f"{path.name}.draft")
     draft.unlink(missing_ok=True)
-    with open(draft, "x", encoding="ascii", opener=_open_private) as file:  # noqa: PTH123 - Path.open takes no opener
+    with open(draft, "x", encoding="ascii", opener=_open_private) as file:
         file.write(f"{password}\n")
         file.flush()
         os.fsync(file.fileno())
@@ -111,7 +117,7 @@ class ServerLog:
 
     def open(self) -> IO[bytes]:
         """For one program's output; `tell()` tells from here."""
-        file = open(self._path, "ab", opener=_open_private)  # noqa: PTH123, SIM115 - Path.open takes no opener
+        file = open(self._path, "ab", opener=_open_private)  # noqa: SIM115 - the caller closes it
         self._told_from = file.tell()
         return file
 
@@ -150,16 +156,13 @@ def stop_leftovers(cluster: Path) -> None:
     _log.warning(
         "postgres.leftovers_found", extra={"pids": " ".join(str(process.pid) for process in leftovers)}
     )
-    steps: list[tuple[int, float]] = [(signal.SIGTERM, 10)]
-    if sys.platform != "win32":
-        steps = [(signal.SIGINT, 10), (signal.SIGQUIT, 5), (signal.SIGKILL, 10)]
-    for number, seconds in steps:
-        family = {process.pid for process in leftovers}
+    postmaster = _find_written_pid(cluster)
+    for step, seconds in (("order", 10), ("force", 5), ("kill", 10)):
+        if step == "order" and postmaster not in {process.pid for process in leftovers}:
+            continue
         for process in leftovers:
             with suppress(psutil.Error):
-                # An orderly end is the postmaster's to lead; force is for everybody.
-                if number != signal.SIGINT or process.ppid() not in family:
-                    process.send_signal(number)
+                _end(process, step, is_postmaster=process.pid == postmaster)
         _, leftovers = psutil.wait_procs(leftovers, timeout=seconds)
         if not leftovers:
             return
@@ -169,13 +172,28 @@ def stop_leftovers(cluster: Path) -> None:
     )
 
 
+def _end(process: psutil.Process, step: str, *, is_postmaster: bool) -> None:
+    """Only the postmaster may hear SIGINT: its checkpointer would note a clean end while others still write."""
+    if sys.platform == "win32" or step == "kill":
+        process.kill()
+    elif step == "force":
+        process.send_signal(signal.SIGQUIT)
+    elif is_postmaster:
+        process.send_signal(signal.SIGINT)
+
+
 def find_reused_pid(cluster: Path) -> int | None:
     """The number in an old postmaster.pid, when that process now is somebody else's."""
+    pid = _find_written_pid(cluster)
+    return pid if pid is not None and psutil.pid_exists(pid) else None
+
+
+def _find_written_pid(cluster: Path) -> int | None:
     try:
         pid = int((cluster / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
     except (OSError, ValueError):
         return None
-    return pid if pid > 0 and psutil.pid_exists(pid) else None
+    return pid if pid > 0 else None
 
 
 def make_socket_folder(cluster: Path) -> Path:
