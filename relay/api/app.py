@@ -1,0 +1,53 @@
+"""The API: every route in one list, and the app that serves them.
+
+request ──► route ──► authenticated ──► the route's own guards ──► handler ──► struct as JSON
+              └──────────────── any exception ───────────────────► answer_error ──► problem
+"""
+
+from litestar import Litestar, Router
+from litestar.datastructures import State
+from litestar.openapi.config import OpenAPIConfig
+from litestar.types import ControllerRouterHandler
+
+from relay.api import admin
+from relay.api.auth import Authenticator, authenticated
+from relay.api.errors import answer_error
+from relay.api.request import Request
+from relay.api.services import Services
+from relay.api.wire import JsonBody
+
+ROUTES: list[ControllerRouterHandler] = [
+    Router(
+        "/api/v1/admin",
+        route_handlers=[
+            admin.create_tenant,
+            admin.list_tenants,
+            admin.read_tenant,
+            admin.update_tenant,
+            admin.create_key,
+            admin.list_keys,
+            admin.delete_key,
+            admin.rotate_key,
+        ],
+        tags=["admin"],
+    ),
+]
+
+
+def create_app(services: Services) -> Litestar:
+    """The ASGI app; the doorbell of `services` must be running for keys to be forgotten at once."""
+    authenticator = Authenticator(services.pool, operator_key=services.operator_key, now=services.now)
+    services.doorbell.bell("keys", authenticator)
+    return Litestar(
+        ROUTES,
+        state=State({"services": services, "authenticator": authenticator}),
+        request_class=Request,
+        dto=JsonBody,
+        return_dto=None,
+        guards=[authenticated],
+        exception_handlers={Exception: answer_error},
+        # Ours: Request.stream caps the body.
+        request_max_body_size=None,
+        logging_config=None,
+        openapi_config=OpenAPIConfig(title="Relay", version="0.1.0", path="/docs"),
+    )

@@ -1,0 +1,180 @@
+"""Who calls, and what a key may do.
+
+    Authorization: Bearer … | X-Api-Key: …
+      ├─ the operator's key of the environment ──────────────────────► operator
+      ├─ not spelled as a key is (checksum) ─────────────────────────► 401, nobody is asked
+      ├─ found in this process within the last seconds ──────────────► as then
+      └─ SHA-256 ──► api_keys ──► unknown, revoked, expired ─────────► 401
+                                └► tenant and scopes; no tenant: operator
+
+Every route is guarded by `authenticated` unless its `opt` says it is public; `requires` asks for a scope on top.
+A change of keys rings the doorbell `keys`, on which every process forgets what it has found.
+"""
+
+import hmac
+import ipaddress
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+from litestar.connection import ASGIConnection
+from litestar.handlers.base import BaseRouteHandler
+
+from relay.loops import Bell
+from relay.model.api_key import digest, is_key
+from relay.model.errors import ConfigError, Forbidden, InvalidInput, NotFound, Unauthenticated
+from relay.model.ids import KeyId, TenantId
+from relay.model.tenant import Principal, Scope
+from relay.store.keys import find_key_by_hash
+from relay.store.pool import Pool
+
+PUBLIC_OPT = "public"
+"""Set in a route's `opt`: it answers without a key."""
+
+_REMEMBER_SECONDS = 5.0
+_REMEMBER_MOST = 10_000
+_OPERATOR = Principal(
+    key_id=KeyId("operator"), tenant_id=None, scopes=frozenset({Scope.ADMIN}), expires_at=None
+)
+
+Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]
+
+
+class Authenticator(Bell):
+    """Finds the principal of a key; hung on the doorbell `keys`, it forgets when that rings."""
+
+    def __init__(self, pool: Pool, *, operator_key: str | None, now: Callable[[], datetime]) -> None:
+        super().__init__()
+        self._pool = pool
+        self._operator = None if operator_key is None else digest(operator_key)
+        self._now = now
+        self._found: dict[bytes, tuple[Principal | None, float]] = {}
+        self._generation = 0
+
+    def ring(self) -> None:
+        """Forget everything; what is being looked up just now is not remembered."""
+        self._generation += 1
+        self._found.clear()
+
+    async def authenticate(self, headers: Iterable[tuple[bytes, bytes]]) -> Principal:
+        """Raises Unauthenticated."""
+        text = _key_in(headers)
+        hash_ = digest(text)
+        if self._operator is not None and hmac.compare_digest(hash_, self._operator):
+            return _OPERATOR
+        if not is_key(text):
+            raise Unauthenticated("The API key is misspelled.", code="key_malformed")
+        principal = await self._find(hash_)
+        if principal is None:
+            raise Unauthenticated("The API key is unknown or revoked.", code="key_unknown")
+        if principal.expires_at is not None and principal.expires_at <= self._now():
+            raise Unauthenticated("The API key has expired.", code="key_expired")
+        return principal
+
+    async def _find(self, hash_: bytes) -> Principal | None:
+        known = self._found.get(hash_)
+        if known is not None and known[1] > time.monotonic():
+            return known[0]
+        generation = self._generation
+        principal = await self._look_up(hash_)
+        if generation == self._generation:
+            if len(self._found) >= _REMEMBER_MOST:
+                self._found.clear()
+            self._found[hash_] = (principal, time.monotonic() + _REMEMBER_SECONDS)
+        return principal
+
+    async def _look_up(self, hash_: bytes) -> Principal | None:
+        async with self._pool.acquire() as conn:
+            key = await find_key_by_hash(conn, hash_)
+        if key is None or key.revoked_at is not None:
+            return None
+        return Principal(key_id=key.id, tenant_id=key.tenant_id, scopes=key.scopes, expires_at=key.expires_at)
+
+
+def _key_in(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    for name, value in headers:
+        if name == b"x-api-key":
+            return value.decode("latin-1").strip()
+        if name == b"authorization":
+            scheme, _, text = value.partition(b" ")
+            if scheme.lower() == b"bearer":
+                return text.decode("latin-1").strip()
+    raise Unauthenticated(
+        "Send an API key in the header `Authorization: Bearer …` or `X-Api-Key`.", code="key_missing"
+    )
+
+
+async def authenticated(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """The guard of the whole app: sets the request's principal."""
+    scope = connection.scope
+    if b"%00" in scope["query_string"] or "\x00" in scope["path"]:
+        raise InvalidInput("The address holds a NUL character.", code="nul_character")
+    if PUBLIC_OPT not in handler.opt and scope.get("user") is None:
+        scope["user"] = await connection.app.state["authenticator"].authenticate(scope["headers"])
+
+
+def requires(needed: Scope) -> Guard:
+    """A route's guard: the key must hold this scope, or `admin`."""
+
+    def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+        scopes = connection.scope["user"].scopes
+        if needed not in scopes and Scope.ADMIN not in scopes:
+            raise Forbidden(f"This key lacks the scope `{needed}`.", code="scope_missing")
+
+    return guard
+
+
+def operator_only(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    """A route's guard: the server's operator, no company's key."""
+    if connection.scope["user"].tenant_id is not None:
+        raise Forbidden("This call is the operator's.", code="operator_only")
+
+
+def tenant_of(principal: Principal, company_id: str | None) -> TenantId:
+    """Whom a call acts for: a company's key for its company, the operator for the one that is named."""
+    if principal.tenant_id is None:
+        if company_id is None:
+            raise InvalidInput(
+                "The operator acts for many companies: name one.", path="companyId", code="company_required"
+            )
+        return TenantId(company_id)
+    if company_id is not None and company_id != principal.tenant_id:
+        raise NotFound("There is no such company.")
+    return principal.tenant_id
+
+
+_SAMPLES = (
+    "changeme",
+    "change-me",
+    "change_me",
+    "operator",
+    "secret",
+    "password",
+    "example",
+    "sample",
+    "test",
+    "demo",
+)
+_LEAST_CHARS = 16
+
+
+def check_operator_key(key: str, host: str) -> None:
+    """Refuse an operator key that others could guess, where others can try. Raises ConfigError."""
+    if _is_loopback(host):
+        return
+    if len(key) < _LEAST_CHARS:
+        raise ConfigError(
+            f"RELAY_OPERATOR_KEY: must have at least {_LEAST_CHARS} characters when the server listens on {host}."
+        )
+    if any(sample in key.lower() for sample in _SAMPLES) or len(set(key)) < 6:
+        raise ConfigError(
+            f"RELAY_OPERATOR_KEY: looks like a sample value, and the server listens on {host}. Choose a random one."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
