@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -40,7 +40,7 @@ class Api(httpx.AsyncClient):
 
     def __init__(self, services: Services, key: str | None = None, *, app: Any = None) -> None:
         self.services = services
-        self.app: Any = create_app(services) if app is None else app
+        self.app = app if app is not None else cast("Any", create_app(services))
         super().__init__(
             transport=httpx.ASGITransport(self.app, raise_app_exceptions=False),
             base_url="http://relay.test",

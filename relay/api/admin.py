@@ -7,7 +7,7 @@ from litestar import delete, get, patch, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 
-from relay.api.auth import operator_only, requires, tenant_of
+from relay.api.auth import OPERATOR_ONLY, requires, tenant_of
 from relay.api.paging import Cursor, Limit, Page
 from relay.api.request import Request
 from relay.api.wire import In, Out
@@ -48,7 +48,7 @@ def _tenant_out(tenant: Tenant) -> TenantOut:
     )
 
 
-@post("/tenants", guards=[operator_only], summary="Create a company")
+@post("/tenants", opt=OPERATOR_ONLY, summary="Create a company")
 async def create_tenant(request: Request, data: JSONBody[TenantIn]) -> TenantOut:
     services = request.services
     async with services.pool.acquire() as conn:
@@ -58,7 +58,7 @@ async def create_tenant(request: Request, data: JSONBody[TenantIn]) -> TenantOut
     return _tenant_out(tenant)
 
 
-@get("/tenants", guards=[operator_only], summary="List companies, newest first")
+@get("/tenants", opt=OPERATOR_ONLY, summary="List companies, newest first")
 async def list_tenants(request: Request, limit: Limit = 50, cursor: Cursor = None) -> TenantList:
     page = Page.of(limit, cursor)
     async with request.services.pool.acquire() as conn:
@@ -67,13 +67,13 @@ async def list_tenants(request: Request, limit: Limit = 50, cursor: Cursor = Non
     return TenantList(tenants=[_tenant_out(tenant) for tenant in shown], next_cursor=next_cursor)
 
 
-@get("/tenants/{company_id:str}", guards=[operator_only], summary="Read a company")
+@get("/tenants/{company_id:str}", opt=OPERATOR_ONLY, summary="Read a company")
 async def read_tenant(request: Request, company_id: FromPath[str]) -> TenantOut:
     async with request.services.pool.acquire() as conn:
         return _tenant_out(await tenants.get_tenant(conn, TenantId(company_id)))
 
 
-@patch("/tenants/{company_id:str}", guards=[operator_only], summary="Change a company's name or retention")
+@patch("/tenants/{company_id:str}", opt=OPERATOR_ONLY, summary="Change a company's name or retention")
 async def update_tenant(
     request: Request, company_id: FromPath[str], data: JSONBody[TenantPatch]
 ) -> TenantOut:
@@ -148,7 +148,7 @@ def _new_key_out(key: ApiKey, text: str) -> NewKeyOut:
     )
 
 
-@post("/keys", guards=[requires(Scope.ADMIN)], summary="Create an API key; its text is shown this once")
+@post("/keys", opt=requires(Scope.ADMIN), summary="Create an API key; its text is shown this once")
 async def create_key(request: Request, data: JSONBody[KeyIn]) -> NewKeyOut:
     services = request.services
     tenant_id = tenant_of(request.principal, data.company_id)
@@ -169,7 +169,7 @@ async def create_key(request: Request, data: JSONBody[KeyIn]) -> NewKeyOut:
     return _new_key_out(key, text)
 
 
-@get("/keys", guards=[requires(Scope.ADMIN)], summary="List API keys, newest first")
+@get("/keys", opt=requires(Scope.ADMIN), summary="List API keys, newest first")
 async def list_keys(
     request: Request,
     company_id: Annotated[str | None, QueryParameter(name="companyId")] = None,
@@ -186,7 +186,7 @@ async def list_keys(
     return KeyList(keys=[_key_out(key) for key in shown], next_cursor=next_cursor)
 
 
-@delete("/keys/{key_id:str}", guards=[requires(Scope.ADMIN)], summary="Revoke an API key at once")
+@delete("/keys/{key_id:str}", opt=requires(Scope.ADMIN), summary="Revoke an API key at once")
 async def delete_key(request: Request, key_id: FromPath[str]) -> None:
     services = request.services
     async with services.pool.acquire() as conn:
@@ -196,7 +196,7 @@ async def delete_key(request: Request, key_id: FromPath[str]) -> None:
 
 @post(
     "/keys/{key_id:str}/rotate",
-    guards=[requires(Scope.ADMIN)],
+    opt=requires(Scope.ADMIN),
     summary="Replace an API key; the old one works on for a while",
 )
 async def rotate_key(

@@ -1,6 +1,6 @@
 """The API: every route in one list, and the app that serves them.
 
-request ──► route ──► authenticated ──► the route's own guards ──► handler ──► struct as JSON
+request ──► route ──► admit (key, scope) ──► handler ──► struct as JSON
               └──────────────── any exception ───────────────────► answer_error ──► problem
 """
 
@@ -10,7 +10,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.types import ControllerRouterHandler
 
 from relay.api import admin
-from relay.api.auth import Authenticator, authenticated
+from relay.api.auth import Authenticator, admit
 from relay.api.errors import answer_error
 from relay.api.request import Request
 from relay.api.services import Services
@@ -44,7 +44,7 @@ def create_app(services: Services) -> Litestar:
         request_class=Request,
         dto=JsonBody,
         return_dto=None,
-        guards=[authenticated],
+        before_request=admit,
         exception_handlers={Exception: answer_error},
         # Ours: Request.stream caps the body.
         request_max_body_size=None,

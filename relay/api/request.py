@@ -10,8 +10,8 @@ from relay.api.body import read_chunks
 from relay.api.services import Services
 from relay.model.tenant import Principal
 
-FILE_OPT = "file"
-"""Set in a route's `opt`: the body is a file, streamed, up to `media.max_bytes`."""
+FILE: dict[str, Any] = {"file": True}
+"""A route's `opt`: the body is a file, up to `media.max_bytes`; read it by `request.stream()`."""
 
 
 class Request(litestar.Request[Principal, Any, State]):
@@ -23,13 +23,13 @@ class Request(litestar.Request[Principal, Any, State]):
 
     @property
     def principal(self) -> Principal:
-        """Who calls; set by the guard of every route that is not public."""
+        """Who calls; set before the handler of every route that is not public."""
         return cast(Principal, self.scope["user"])
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
         """The body, capped and with a deadline; `body()` and `json()` read through here."""
         config = self.services.config
-        is_file = self.route_handler.opt.get(FILE_OPT, False)
+        is_file = "file" in self.route_handler.opt
         async for chunk in read_chunks(
             self.receive,
             most_bytes=config.media.max_bytes if is_file else config.server.max_body_bytes,

@@ -58,8 +58,8 @@ class JsonBody(AbstractDTO[Any]):
 
     __slots__ = ()
 
-    # By handler id; filled while routes are registered.
-    _decoders: ClassVar[dict[str, "msgspec.json.Decoder[Any]"]] = {}
+    # By the type that a handler's `data` has; filled while routes are registered.
+    _decoders: ClassVar[dict[Any, "msgspec.json.Decoder[Any]"]] = {}
 
     @classmethod
     def create_for_field_definition(
@@ -68,10 +68,12 @@ class JsonBody(AbstractDTO[Any]):
         handler_id: str,  # noqa: ARG003
         backend_cls: object = None,  # noqa: ARG003
     ) -> None:
-        cls._decoders[handler_id] = msgspec.json.Decoder(field_definition.annotation)
+        annotation = field_definition.annotation
+        cls._decoders[annotation] = msgspec.json.Decoder(annotation)
 
     def decode_bytes(self, value: bytes) -> Any:
-        return decode(self._decoders[self.asgi_connection.route_handler.handler_id], value)
+        field = self.asgi_connection.route_handler.parsed_data_field
+        return decode(self._decoders[field.annotation], value)
 
     @classmethod
     def create_openapi_schema(
