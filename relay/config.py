@@ -29,7 +29,7 @@ class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A section of config.yaml."""
 
 
-class Server(Section):
+class Server(Section, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     data_dir: str = "data"
@@ -39,16 +39,16 @@ class Server(Section):
     drain_seconds: Seconds = 20
 
 
-class Database(Section):
+class Database(Section, frozen=True, kw_only=True):
     url: str = ""
     pool_size: Count = 8
 
 
-class Vault(Section):
+class Vault(Section, frozen=True, kw_only=True):
     master_key_file: str = ""
 
 
-class Sessions(Section):
+class Sessions(Section, frozen=True, kw_only=True):
     lease_seconds: Seconds = 15
     start_timeout_seconds: Seconds = 60
     link_timeout_seconds: Seconds = 180
@@ -57,18 +57,18 @@ class Sessions(Section):
     silence_seconds: Seconds = 90
 
 
-class Host(Section):
+class Host(Section, frozen=True, kw_only=True):
     sessions_per_process: Count = 1000
     inbox_batch: Count = 500
     send_timeout_seconds: Seconds = 80
     proxy: str = ""
 
 
-class Messages(Section):
+class Messages(Section, frozen=True, kw_only=True):
     default_region: Annotated[str, Meta(pattern="^[A-Z]{2}$")] = "BR"
 
 
-class Webhooks(Section):
+class Webhooks(Section, frozen=True, kw_only=True):
     timeout_seconds: Seconds = 20
     lease_seconds: Seconds = 60
     schedule_seconds: tuple[Annotated[float, Meta(ge=0)], ...] = (
@@ -81,23 +81,23 @@ class Webhooks(Section):
     allow_networks: tuple[str, ...] = ()
 
 
-class Media(Section):
+class Media(Section, frozen=True, kw_only=True):
     max_bytes: Count = 67_108_864
     fetch_timeout_seconds: Seconds = 30
 
 
-class Limits(Section):
+class Limits(Section, frozen=True, kw_only=True):
     storage: str = "async+memory://"
     requests: str = ""
 
 
-class Retention(Section):
+class Retention(Section, frozen=True, kw_only=True):
     message_days: Count = 365
     event_days: Count = 30
     media_days: Count = 90
 
 
-class Sandbox(Section):
+class Sandbox(Section, frozen=True, kw_only=True):
     enabled: bool = True
     qr_first_seconds: Seconds = 60
     qr_next_seconds: Seconds = 20
@@ -106,13 +106,13 @@ class Sandbox(Section):
     read_after_seconds: Annotated[float, Meta(ge=0)] = 1.5
 
 
-class Logs(Section):
+class Logs(Section, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
     mask: bool = True
 
 
-class Config(Section):
+class Config(Section, frozen=True, kw_only=True):
     server: Server = Server()
     database: Database = Database()
     vault: Vault = Vault()

@@ -37,79 +37,79 @@ class _Signal(Struct, frozen=True, kw_only=True):
     pass
 
 
-class QrShown(_Signal):
+class QrShown(_Signal, frozen=True, kw_only=True):
     """A QR code is on show until `expires_at`; the next one follows, or `LinkExpired`."""
 
     text: str
     expires_at: datetime
 
 
-class CodeShown(_Signal):
+class CodeShown(_Signal, frozen=True, kw_only=True):
     """A pairing code to type into the phone."""
 
     code: str
     expires_at: datetime
 
 
-class LinkExpired(_Signal):
+class LinkExpired(_Signal, frozen=True, kw_only=True):
     """Nobody scanned in time. The engine has stopped."""
 
 
-class Linked(_Signal):
+class Linked(_Signal, frozen=True, kw_only=True):
     """A phone has accepted; `Connected` follows."""
 
     phone: str
     lid: str | None
 
 
-class AuthChanged(_Signal):
+class AuthChanged(_Signal, frozen=True, kw_only=True):
     """Keep these bytes: with them the account resumes without a phone."""
 
     auth: bytes
 
 
-class Connected(_Signal):
+class Connected(_Signal, frozen=True, kw_only=True):
     phone: str
     lid: str | None
 
 
-class Degraded(_Signal):
+class Degraded(_Signal, frozen=True, kw_only=True):
     """WhatsApp has stopped answering on an open connection: hold sends."""
 
 
-class Restored(_Signal):
+class Restored(_Signal, frozen=True, kw_only=True):
     """It answers again."""
 
 
-class Disconnected(_Signal):
+class Disconnected(_Signal, frozen=True, kw_only=True):
     """The connection is lost. `will_retry`: the engine reconnects by itself; otherwise it has stopped."""
 
     will_retry: bool
 
 
-class StreamReplaced(_Signal):
+class StreamReplaced(_Signal, frozen=True, kw_only=True):
     """Another program opened the account's connection. The engine has stopped: do not reconnect."""
 
 
-class LoggedOut(_Signal):
+class LoggedOut(_Signal, frozen=True, kw_only=True):
     """The phone removed this device. The auth state is worthless; the engine has stopped."""
 
 
-class TemporarilyBanned(_Signal):
+class TemporarilyBanned(_Signal, frozen=True, kw_only=True):
     until: datetime
 
 
-class ClientOutdated(_Signal):
+class ClientOutdated(_Signal, frozen=True, kw_only=True):
     """WhatsApp refuses this engine's version, for every session. The engine has stopped."""
 
 
-class ConnectFailed(_Signal):
+class ConnectFailed(_Signal, frozen=True, kw_only=True):
     """WhatsApp refused for good (`banned`, …). The engine has stopped."""
 
     reason: str
 
 
-class Crashed(_Signal):
+class Crashed(_Signal, frozen=True, kw_only=True):
     """The engine broke; it has stopped."""
 
 
@@ -148,6 +148,7 @@ class Edited(Struct, frozen=True, kw_only=True, tag_field="kind", tag="edit"):
     sender: Party
     text: str
     at: datetime
+    from_me: bool = False
 
 
 class Revoked(Struct, frozen=True, kw_only=True, tag_field="kind", tag="revoke"):
@@ -155,6 +156,7 @@ class Revoked(Struct, frozen=True, kw_only=True, tag_field="kind", tag="revoke")
     chat: str
     sender: Party
     at: datetime
+    from_me: bool = False
 
 
 class Reacted(Struct, frozen=True, kw_only=True, tag_field="kind", tag="reaction"):
@@ -165,6 +167,7 @@ class Reacted(Struct, frozen=True, kw_only=True, tag_field="kind", tag="reaction
     sender: Party
     emoji: str
     at: datetime
+    from_me: bool = False
 
 
 class Acknowledged(Struct, frozen=True, kw_only=True, tag_field="kind", tag="receipt"):

@@ -1,0 +1,56 @@
+"""How much a session may send: a person's pace, not a cannon's, or WhatsApp bans the account.
+
+    a reply (the chat wrote within a day)      replies_per_minute
+    anything else                              per_minute, per_day
+    the first message ever in a chat           … and new_contacts_per_day
+
+Counted by the `limits` package over our own Postgres, in fixed windows that start with their first message.
+"""
+
+from datetime import UTC, datetime
+
+from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerMinute
+from limits.aio.strategies import FixedWindowRateLimiter
+
+from relay.model.ids import SessionId
+from relay.model.session import SessionLimits
+from relay.store.pool import Pool
+from relay.store.rate_counters import PostgresStorage
+
+
+def _windows(limits: SessionLimits, *, is_reply: bool, is_first: bool) -> list[tuple[str, RateLimitItem]]:
+    if is_reply:
+        return [("replies", RateLimitItemPerMinute(limits.replies_per_minute))]
+    windows: list[tuple[str, RateLimitItem]] = []
+    if is_first:
+        windows.append(("new", RateLimitItemPerDay(limits.new_contacts_per_day)))
+    # The long windows first: a full day must not use up the minute.
+    windows.append(("day", RateLimitItemPerDay(limits.per_day)))
+    windows.append(("minute", RateLimitItemPerMinute(limits.per_minute)))
+    return windows
+
+
+class Budget:
+    """The budgets of all sessions; what is full is remembered until its window ends, and costs no query."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._limiter = FixedWindowRateLimiter(PostgresStorage(pool))
+        self._full: dict[tuple[SessionId, str, int], datetime] = {}
+
+    async def take(
+        self, session_id: SessionId, limits: SessionLimits, *, is_reply: bool, is_first: bool, now: datetime
+    ) -> datetime | None:
+        """Take one message from the budget; None when it may go, else when to ask again."""
+        for name, window in _windows(limits, is_reply=is_reply, is_first=is_first):
+            # A raised limit is another key: it takes effect at once.
+            key = (session_id, name, window.amount)
+            until = self._full.get(key)
+            if until is not None and until > now:
+                return until
+            if window.amount > 0 and await self._limiter.hit(window, session_id, name):
+                self._full.pop(key, None)
+                continue
+            reset_at = (await self._limiter.get_window_stats(window, session_id, name)).reset_time
+            self._full[key] = max(datetime.fromtimestamp(reset_at, UTC), now)
+            return self._full[key]
+        return None

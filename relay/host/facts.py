@@ -1,0 +1,106 @@
+"""The events of messages: what each one's `data` holds on the wire."""
+
+from datetime import datetime
+from typing import Any
+
+from relay.model.event import Event, body_of
+from relay.model.ids import ContactId, SessionId, TenantId, new_event_id
+from relay.store.inbound import NewMessage
+
+
+def _party(pn: str | None, lid: str | None, contact_id: str | None) -> dict[str, Any]:
+    return {"pn": pn, "lid": lid, "contactId": contact_id}
+
+
+def chat_kind(jid: str) -> str:
+    """`private`, `group` or `broadcast`."""
+    server = jid.rpartition("@")[2]
+    return {"g.us": "group", "broadcast": "broadcast", "newsletter": "channel"}.get(server, "private")
+
+
+def _event(row: Any, event_type: str, at: datetime, data: dict[str, Any]) -> Event:
+    return Event(
+        id=new_event_id(),
+        tenant_id=TenantId(row["tenant_id"]),
+        type=event_type,
+        session_id=SessionId(row["session_id"]),
+        contact_id=ContactId(row["contact_id"]) if row["contact_id"] else None,
+        chat=f"{row['session_id']}:{row['chat']}",
+        body=body_of(event_type, at, data),
+    )
+
+
+def message_received(message: NewMessage, *, offline: bool, history: bool) -> Event:
+    """A new message, inbound or written on the phone."""
+    kind = "call.received" if message.type == "call" else "message.received"
+    data = {
+        "messageId": message.id,
+        "sessionId": message.session_id,
+        "chat": message.chat,
+        "chatType": chat_kind(message.chat),
+        "from": _party(message.sender_pn, message.sender_lid, message.contact_id),
+        "fromMe": message.origin == "phone",
+        "senderName": message.sender_name,
+        "type": message.type,
+        "content": message.content,
+        "waMessageId": message.wa_id,
+        "replyTo": message.reply_to,
+        "mentions": message.mentions,
+        "offline": offline,
+        "history": history,
+        "sentAt": message.sent_at,
+    }
+    return Event(
+        id=new_event_id(),
+        tenant_id=TenantId(message.tenant_id),
+        type=kind,
+        session_id=SessionId(message.session_id),
+        contact_id=ContactId(message.contact_id) if message.contact_id else None,
+        chat=f"{message.session_id}:{message.chat}",
+        body=body_of(kind, message.sent_at, data),
+    )
+
+
+def _about(row: Any) -> dict[str, Any]:
+    return {
+        "messageId": row["id"],
+        "sessionId": row["session_id"],
+        "chat": row["chat"],
+        "chatType": chat_kind(row["chat"]),
+        "waMessageId": row["wa_id"],
+    }
+
+
+def message_status(row: Any, at: datetime) -> Event:
+    """An outgoing message moved; `row` is its row of `whatsapp_messages`."""
+    data = _about(row) | {"status": row["status"], "error": row["error"], "type": row["type"]}
+    return _event(row, "message.status", at, data)
+
+
+def message_edited(row: Any) -> Event:
+    return _event(row, "message.edited", row["edited_at"], _about(row) | {"content": row["content"]})
+
+
+def message_revoked(row: Any) -> Event:
+    return _event(row, "message.revoked", row["revoked_at"], _about(row))
+
+
+def message_reaction(message: NewMessage) -> Event:
+    """A reaction is kept as a message of its own; its content names the one it is about."""
+    data = {
+        "messageId": message.id,
+        "sessionId": message.session_id,
+        "chat": message.chat,
+        "chatType": chat_kind(message.chat),
+        "from": _party(message.sender_pn, message.sender_lid, message.contact_id),
+        "fromMe": message.origin == "phone",
+        "emoji": message.content["emoji"],
+        "waMessageId": message.content["waMessageId"],
+    }
+    row = {
+        "tenant_id": message.tenant_id,
+        "session_id": message.session_id,
+        "contact_id": message.contact_id,
+        "chat": message.chat,
+    }
+    return _event(row, "message.reaction", message.sent_at, data)

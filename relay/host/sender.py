@@ -1,0 +1,273 @@
+"""The sender: queued messages out through the engines, in order in each chat, within each session's budgets.
+
+    list_ready ──► budget ──full──► postponed, looked at again when its window opens
+                     └──free──► claim (sending, fenced) ──► engine.send ──► settle in groups: sent | failed | unknown
+
+A crash between claim and settle leaves `sending` behind; the next holder makes it `unknown`. Nothing is sent twice.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from relay.engines.engine import Media, Outgoing
+from relay.host import facts
+from relay.host.arrivals import party_of
+from relay.host.budget import Budget
+from relay.host.session import Session
+from relay.loops import Bell
+from relay.model.errors import NotSupported, RelayError, SendRejected
+from relay.model.ids import MessageId, SessionId
+from relay.model.message import MessageType
+from relay.store import contacts, inbound, outbox, outgoing
+from relay.store.blobs import Blobs
+from relay.store.contacts import Meeting
+from relay.store.doorbell import Doorbell
+from relay.store.inbound import ChatMove
+from relay.store.outgoing import Claimed, Settlement
+from relay.store.pool import Connection, Pool
+
+log = logging.getLogger(__name__)
+
+_SLOTS_PER_SESSION = 8
+_TYPING_SECONDS_PER_CHARACTER = 0.04
+_TYPING_MOST_SECONDS = 6.0
+
+
+class Sender:
+    """Sends for the sessions of one host; `work` claims once, `settle` settles once."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        doorbell: Doorbell,
+        blobs: Blobs,
+        sessions: Mapping[SessionId, Session],
+        *,
+        holder: str,
+        timeout_seconds: float,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.bell = doorbell.bell("outgoing")
+        self.settle_bell = Bell()
+        self._pool = pool
+        self._doorbell = doorbell
+        self._blobs = blobs
+        self._sessions = sessions
+        self._holder = holder
+        self._timeout_seconds = timeout_seconds
+        self._now = now
+        self._budget = Budget(pool)
+        self._in_flight: dict[MessageId, tuple[Claimed, asyncio.Task[None]]] = {}
+        self._settlements: list[Settlement] = []
+
+    # --- claiming -----------------------------------------------------------------------------------------------
+
+    async def work(self) -> bool:
+        """Claim what may go now and start sending it; True when something went."""
+        slots = self._slots()
+        if not slots:
+            return False
+        async with self._pool.acquire() as conn:
+            ready = await outgoing.list_ready(conn, slots)
+            chosen = await self._within_budget(conn, ready)
+            terms = await outgoing.claim_messages(conn, [m.id for m in chosen], holder=self._holder)
+        for message in chosen:
+            if message.id in terms:
+                task = asyncio.create_task(self._send(message, terms[message.id]))
+                self._in_flight[message.id] = (message, task)
+        return bool(terms)
+
+    def _slots(self) -> dict[SessionId, int]:
+        now = self._now()
+        busy: dict[SessionId, int] = {}
+        for message, _task in self._in_flight.values():
+            busy[message.session_id] = busy.get(message.session_id, 0) + 1
+        free = {
+            session_id: _SLOTS_PER_SESSION - busy.get(session_id, 0)
+            for session_id, session in self._sessions.items()
+            if session.may_send(now)
+        }
+        return {session_id: slots for session_id, slots in free.items() if slots > 0}
+
+    async def _within_budget(self, conn: Connection, ready: list[Claimed]) -> list[Claimed]:
+        now = self._now()
+        chosen: list[Claimed] = []
+        waiting: dict[MessageId, datetime] = {}
+        for message in ready:
+            session = self._sessions.get(message.session_id)
+            if session is None:
+                continue
+            until = None
+            if not message.budgeted:
+                until = await self._budget.take(
+                    message.session_id,
+                    session.request.limits,
+                    is_reply=message.is_reply,
+                    is_first=message.is_first,
+                    now=now,
+                )
+            if until is None:
+                chosen.append(message)
+            else:
+                waiting[message.id] = until
+        if waiting:
+            await outgoing.postpone(conn, waiting)
+        return chosen
+
+    # --- sending ------------------------------------------------------------------------------------------------
+
+    async def _send(self, message: Claimed, term: int) -> None:
+        started = asyncio.get_running_loop().time()
+        settlement = await self._try_send(message, term)
+        self._settlements.append(settlement)
+        self.settle_bell.ring()
+        log.info(
+            "message.sent" if settlement.status == "sent" else "message.not_sent",
+            extra={
+                "id": message.id,
+                "session": message.session_id,
+                "status": settlement.status,
+                "error": settlement.error,
+                "duration_ms": round((asyncio.get_running_loop().time() - started) * 1000),
+            },
+        )
+
+    async def _try_send(self, message: Claimed, term: int) -> Settlement:
+        """Every way a send can end, as a settlement."""
+        try:
+            wa_id, at = await self._engine_send(message)
+            return Settlement(id=message.id, term=term, status="sent", at=at, wa_id=wa_id)
+        except (SendRejected, NotSupported) as error:
+            return self._ended(message, term, "failed", error.code)
+        except RelayError as error:
+            return self._ended(message, term, "unknown", error.code)
+        except TimeoutError:
+            return self._ended(message, term, "unknown", "outcome_unknown")
+        except Exception:
+            # An engine that breaks in the middle of a send has told us nothing about it.
+            log.exception("engine.send_broke", extra={"id": message.id})
+            return self._ended(message, term, "unknown", "outcome_unknown")
+
+    def _ended(self, message: Claimed, term: int, status: str, error: str) -> Settlement:
+        return Settlement(id=message.id, term=term, status=status, at=self._now(), error=error)
+
+    async def _engine_send(self, message: Claimed) -> tuple[str, datetime]:
+        session = self._sessions.get(message.session_id)
+        engine = session.engine if session else None
+        if session is None or engine is None:
+            raise SendRejected("The session is not connected.", code="session_not_connected")
+        wanted = Outgoing(
+            chat=message.chat,
+            type=MessageType(message.type),
+            content=message.content,
+            media=await self._media(message),
+            reply_to=message.reply_wa_id,
+            mentions=message.mentions,
+        )
+        async with asyncio.timeout(self._timeout_seconds):
+            if session.request.limits.pace:
+                await engine.set_typing(message.chat, typing=True)
+                await asyncio.sleep(_typing_seconds(message))
+            sent = await engine.send(wanted)
+        return sent.wa_id, sent.at
+
+    async def _media(self, message: Claimed) -> Media | None:
+        media_id = message.content.get("mediaId")
+        if media_id is None:
+            return None
+        async with self._pool.acquire() as conn:
+            found = await self._blobs.find(conn, message.tenant_id, media_id)
+        if found is None:
+            raise SendRejected("The media was removed before it could be sent.", code="media_gone")
+        return Media(
+            path=str(found.path),
+            mimetype=found.mimetype,
+            file_name=message.content.get("fileName") or found.file_name,
+            size_bytes=found.size_bytes,
+        )
+
+    # --- settling -----------------------------------------------------------------------------------------------
+
+    async def settle(self) -> bool:
+        """Store how the sends of the last moments ended, in one transaction."""
+        batch = self._settlements[:]
+        if not batch:
+            return False
+        async with self._pool.acquire() as conn, conn.transaction():
+            await contacts.resolve(conn, self._met(batch))
+            rows = await outgoing.settle_messages(conn, batch)
+            await _note_chats(conn, rows)
+            events = [facts.message_status(row, row["sent_at"]) for row in rows]
+            owed = await outbox.insert_events(conn, events)
+        # Only now: a settlement that was not stored is stored next time.
+        del self._settlements[: len(batch)]
+        for settlement in batch:
+            self._in_flight.pop(settlement.id, None)
+        self._ring(owed=owed)
+        return True
+
+    def _met(self, batch: list[Settlement]) -> list[Meeting]:
+        """Whom these were sent to, groups left out."""
+        found = []
+        for settlement in batch:
+            message, _task = self._in_flight[settlement.id]
+            party = party_of(message.chat)
+            if settlement.status == "sent" and party:
+                met = Meeting(
+                    session_id=message.session_id, tenant_id=message.tenant_id, pn=party.pn, lid=party.lid
+                )
+                found.append(met)
+        return found
+
+    def _ring(self, *, owed: bool) -> None:
+        self._doorbell.ring("messages")
+        self._doorbell.ring("events")
+        if owed:
+            self._doorbell.ring("deliveries")
+        self.bell.ring()
+
+    async def drain(self) -> None:
+        """Wait for what is being sent, then settle it."""
+        tasks = [task for _session, task in self._in_flight.values()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._timeout_seconds)
+        await self.settle()
+
+    async def abandon(self, terms: Mapping[SessionId, int]) -> None:
+        """These sessions are newly ours: what their last holder was sending is `unknown`."""
+        async with self._pool.acquire() as conn, conn.transaction():
+            rows = await outgoing.abandon_older(conn, terms)
+            owed = await outbox.insert_events(conn, [facts.message_status(row, self._now()) for row in rows])
+        if rows:
+            self._ring(owed=owed)
+
+
+def _typing_seconds(message: Claimed) -> float:
+    length = len(str(message.content.get("text", "")))
+    seconds = min(_TYPING_MOST_SECONDS, 1 + length * _TYPING_SECONDS_PER_CHARACTER)
+    return seconds * random.uniform(0.7, 1.3)  # noqa: S311
+
+
+async def _note_chats(conn: Connection, rows: list[inbound.Row]) -> None:
+    """A message that went out is the last of its chat."""
+    latest = {(row["session_id"], row["chat"]): row for row in rows if row["status"] == "sent"}
+    await inbound.move_chats(
+        conn,
+        [
+            ChatMove(
+                tenant_id=row["tenant_id"],
+                session_id=session_id,
+                jid=chat,
+                name=None,
+                contact_id=row["contact_id"],
+                last_message_id=row["id"],
+                last_message_at=row["sent_at"],
+                last_inbound_at=None,
+                unread=0,
+            )
+            for (session_id, chat), row in latest.items()
+        ],
+    )

@@ -1,0 +1,290 @@
+"""One session on this host: its engine, its state machine, its deadlines.
+
+    start ──► engine.start ──signals──► handle ──► whatsapp_sessions (fenced by the lease's term) + session.status
+                                          │
+                     lost ──► back off 5, 10, 20 … s ──► engine.start      (5 attempts, then `failed`)
+
+Everything here runs one step after the other (the host keeps a mailbox a session). Nothing hangs in `connecting`: every
+start has a deadline, every silence ends a connection. The row is the only truth that others see; when a write
+finds the lease gone, the engine is stopped first and nothing more is written.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import assert_never
+
+from relay.config import Sessions as Settings
+from relay.engines import engine as says
+from relay.engines.engine import Engine, Signal
+from relay.host.ledger import LeaseLost, Ledger
+from relay.model.errors import EngineError
+from relay.model.session import SessionStatus
+from relay.store.sessions import Request, StatusChange
+
+log = logging.getLogger(__name__)
+
+_STOP_SECONDS = 15.0
+
+
+class Session:
+    """Runs one session while this host holds its lease."""
+
+    def __init__(
+        self,
+        request: Request,
+        ledger: Ledger,
+        make_engine: Callable[["Session", bytes | None], Engine],
+        settings: Settings,
+        *,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.request = request
+        self.status = SessionStatus.CONNECTING
+        self.degraded = False
+        self.banned_until: datetime | None = request.banned_until
+        self.over = False
+        """The host has nothing more to do for it: the lease can go."""
+        self._ledger = ledger
+        self._make_engine = make_engine
+        self._settings = settings
+        self._monotonic = monotonic
+        self._engine: Engine | None = None
+        self._attempts = 0
+        self._reason: str | None = None
+        self._deadline: float | None = None
+        self._retry_at: float | None = None
+
+    # --- what the host asks -------------------------------------------------------------------------------------
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine, while it may be called."""
+        return self._engine if self.status is SessionStatus.CONNECTED else None
+
+    def may_send(self, now: datetime) -> bool:
+        """Whether a message would go out now."""
+        banned = self.banned_until is not None and self.banned_until > now
+        return self.status is SessionStatus.CONNECTED and not self.degraded and not banned
+
+    async def start(self) -> None:
+        """The lease is ours: bring the session up (or, to log it out, up once more)."""
+        reason = "starting" if self.request.status is not SessionStatus.CONNECTED else "host_lost"
+        await self._write(StatusChange(status=SessionStatus.CONNECTING, reason=reason))
+        await self._start_engine()
+
+    async def change(self, request: Request) -> None:
+        """The tenant wants something else, or changed a setting."""
+        before, self.request = self.request, request
+        if request.logout:
+            await self._log_out()
+        elif request.wanted == "down":
+            await self._stop_engine()
+            await self._give_up(SessionStatus.DISCONNECTED, "requested")
+        elif before.proxy != request.proxy:
+            await self._restart(reason="reconnecting")
+
+    async def stop(self) -> None:
+        """Stop the engine; the row is left for the next holder."""
+        self.over = True
+        await self._stop_engine()
+
+    async def handle(self, engine: Engine, signal: Signal) -> None:
+        """What `engine` has said. A word of one that was stopped meanwhile means nothing any more."""
+        if engine is self._engine:
+            await self._handle(signal)
+
+    async def tick(self) -> None:
+        """Look at the deadlines."""
+        now = self._monotonic()
+        if self._retry_at is not None and now >= self._retry_at:
+            self._retry_at = None
+            await self._start_engine()
+        elif self._deadline is not None and now >= self._deadline:
+            await self._lost("connect_timeout")
+        elif self._is_silent(now):
+            await self._lost("reconnecting")
+
+    def is_due(self) -> bool:
+        """Whether a deadline has passed; cheap, asked often."""
+        now = self._monotonic()
+        passed = any(at is not None and now >= at for at in (self._retry_at, self._deadline))
+        return passed or self._is_silent(now)
+
+    def _is_silent(self, now: float) -> bool:
+        if self.status is not SessionStatus.CONNECTED or self._engine is None:
+            return False
+        return now - self._engine.last_sign_of_life_at() > self._settings.silence_seconds
+
+    # --- the engine ---------------------------------------------------------------------------------------------
+
+    async def _start_engine(self) -> None:
+        self._deadline = self._monotonic() + self._settings.start_timeout_seconds
+        auth = await self._ledger.find_auth(self.request)
+        if self.request.logout and auth is None:
+            await self._logged_out("requested")
+            return
+        self._engine = self._make_engine(self, auth)
+        try:
+            async with asyncio.timeout(self._settings.start_timeout_seconds):
+                await self._engine.start()
+        except Exception as error:  # noqa: BLE001 - whatever an engine throws is a failed start
+            log.warning("engine.start_failed", extra={"session": self.request.id, "error": type(error).__name__})
+            await self._lost("engine_crashed")
+
+    async def _stop_engine(self) -> None:
+        engine, self._engine = self._engine, None
+        self._deadline = self._retry_at = None
+        if engine is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await engine.stop()
+
+    async def _restart(self, *, reason: str) -> None:
+        await self._stop_engine()
+        await self._write(StatusChange(status=SessionStatus.CONNECTING, reason=reason))
+        await self._start_engine()
+
+    async def _log_out(self) -> None:
+        """With WhatsApp's knowledge when connected; else the phone goes on listing the device until it tires of it."""
+        if self._engine is not None and self.status is SessionStatus.CONNECTED:
+            with suppress(EngineError, TimeoutError):
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await self._engine.logout()
+        await self._logged_out("requested")
+
+    async def _logged_out(self, reason: str) -> None:
+        await self._stop_engine()
+        await self._ledger.erase_auth(self.request)
+        await self._give_up(SessionStatus.DISCONNECTED, reason)
+
+    async def _lost(self, reason: str) -> None:
+        """The connection is gone: try again later, or no more."""
+        await self._stop_engine()
+        if self.request.logout:
+            await self._logged_out("requested")
+            return
+        self._attempts += 1
+        if self._attempts > self._settings.reconnect_attempts:
+            last = reason if reason == "connect_timeout" else "attempts_exhausted"
+            await self._give_up(SessionStatus.FAILED, last)
+            return
+        delay = self._settings.reconnect_base_seconds * 2 ** (self._attempts - 1) * random.uniform(0.8, 1.2)  # noqa: S311
+        self._retry_at = self._monotonic() + delay
+        await self._write(StatusChange(status=SessionStatus.CONNECTING, reason=reason))
+
+    # --- signals ------------------------------------------------------------------------------------------------
+
+    async def _handle(self, signal: Signal) -> None:
+        match signal:
+            case says.QrShown() | says.CodeShown() | says.LinkExpired() | says.Linked() | says.AuthChanged():
+                await self._handle_linking(signal)
+            case says.Connected():
+                await self._connected(signal)
+            case says.Degraded():
+                self.degraded = True
+                await self._write(StatusChange(status=self.status, reason="degraded"))
+            case says.Restored():
+                self.degraded = False
+                await self._write(StatusChange(status=self.status))
+            case says.Disconnected(will_retry=True):
+                self._deadline = self._monotonic() + self._settings.start_timeout_seconds
+                await self._write(StatusChange(status=SessionStatus.CONNECTING, reason="reconnecting"))
+            case says.Disconnected():
+                await self._lost("reconnecting")
+            case says.TemporarilyBanned():
+                self.banned_until = signal.until
+                await self._write(StatusChange(status=self.status, reason="temporary_ban"))
+            case says.Crashed():
+                await self._lost("engine_crashed")
+            case says.StreamReplaced() | says.LoggedOut() | says.ClientOutdated() | says.ConnectFailed():
+                await self._handle_end(signal)
+            case _ as never:
+                assert_never(never)
+
+    async def _handle_linking(
+        self, signal: says.QrShown | says.CodeShown | says.LinkExpired | says.Linked | says.AuthChanged
+    ) -> None:
+        connecting = SessionStatus.CONNECTING
+        match signal:
+            case says.QrShown():
+                self._deadline = self._monotonic() + self._settings.link_timeout_seconds
+                await self._write(
+                    StatusChange(
+                        status=connecting,
+                        reason="waiting_for_scan",
+                        qr=signal.text,
+                        qr_expires_at=signal.expires_at,
+                    )
+                )
+            case says.CodeShown():
+                self._deadline = self._monotonic() + self._settings.link_timeout_seconds
+                await self._write(
+                    StatusChange(
+                        status=connecting,
+                        reason="waiting_for_code",
+                        pairing_code=signal.code,
+                        qr_expires_at=signal.expires_at,
+                    )
+                )
+            case says.LinkExpired():
+                await self._stop_engine()
+                await self._give_up(SessionStatus.DISCONNECTED, "qr_expired")
+            case says.Linked():
+                self._deadline = self._monotonic() + self._settings.start_timeout_seconds
+                await self._write(
+                    StatusChange(status=connecting, reason="linked", phone=signal.phone, lid=signal.lid)
+                )
+            case says.AuthChanged():
+                await self._ledger.save_auth(self.request, signal.auth)
+            case _ as never:
+                assert_never(never)
+
+    async def _handle_end(
+        self, signal: says.StreamReplaced | says.LoggedOut | says.ClientOutdated | says.ConnectFailed
+    ) -> None:
+        match signal:
+            case says.StreamReplaced():
+                await self._stop_engine()
+                await self._give_up(SessionStatus.DISCONNECTED, "stream_replaced")
+            case says.LoggedOut():
+                await self._logged_out("logged_out")
+            case says.ClientOutdated():
+                await self._stop_engine()
+                await self._give_up(SessionStatus.FAILED, "client_outdated")
+            case says.ConnectFailed():
+                await self._stop_engine()
+                await self._give_up(SessionStatus.FAILED, signal.reason)
+            case _ as never:
+                assert_never(never)
+
+    async def _connected(self, signal: says.Connected) -> None:
+        self._deadline = None
+        self._attempts = 0
+        self.degraded = False
+        reason = "temporary_ban" if self.banned_until and self.banned_until > datetime.now(UTC) else None
+        await self._write(
+            StatusChange(status=SessionStatus.CONNECTED, reason=reason, phone=signal.phone, lid=signal.lid)
+        )
+        if self.request.logout:
+            await self._log_out()
+
+    # --- the row ------------------------------------------------------------------------------------------------
+
+    async def _give_up(self, status: SessionStatus, reason: str) -> None:
+        await self._write(StatusChange(status=status, reason=reason, gives_up=True))
+        self.over = True
+
+    async def _write(self, change: StatusChange) -> None:
+        """Put it in the row and tell the tenant. Raises LeaseLost, with the engine stopped."""
+        changed = self.status is not change.status or self._reason != change.reason
+        self.status, self._reason = change.status, change.reason
+        try:
+            await self._ledger.write(self.request, change, banned_until=self.banned_until, tell=changed)
+        except LeaseLost:
+            await self._stop_engine()
+            self.over = True
+            raise

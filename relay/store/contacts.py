@@ -1,0 +1,190 @@
+"""Contacts: somebody a session has met, by phone number, by LID, or by both, and always one row.
+
+A contact first known by one name and later by the other stays one: `resolve` fills in what it learns, and merges
+two rows that turn out to be the same person (the older id stays).
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from relay.model.errors import NotFound
+from relay.model.ids import ContactId, SessionId, TenantId, new_contact_id
+from relay.store.pool import Connection
+
+
+class Meeting(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody as one message names them."""
+
+    session_id: SessionId
+    tenant_id: TenantId
+    pn: str | None
+    lid: str | None
+    name: str | None = None
+
+
+class Contact(msgspec.Struct, frozen=True, kw_only=True):
+    id: ContactId
+    tenant_id: TenantId
+    session_id: SessionId
+    pn: str | None
+    lid: str | None
+    name: str | None
+    first_seen_at: datetime
+
+
+Known = dict[tuple[SessionId, str], ContactId]
+"""A contact's id by (session, pn) and by (session, lid)."""
+
+_FIND_MANY = """
+    SELECT DISTINCT c.* FROM unnest($1::text[], $2::text[], $3::text[]) AS m (session_id, pn, lid)
+    JOIN whatsapp_contacts c ON c.session_id = m.session_id AND (c.pn = m.pn OR c.lid = m.lid)
+    ORDER BY c.id
+"""
+
+
+async def resolve(conn: Connection, meetings: Collection[Meeting]) -> Known:
+    """Find or make everybody met, within the caller's transaction."""
+    people = _join(meetings)
+    if not people:
+        return {}
+    found = await _find(conn, people)
+    missing = [person for person in people if not _complete(found, person)]
+    if missing:
+        for person in missing:
+            await _learn(conn, person)
+        found = await _find(conn, people)
+    return {key: row["id"] for key, row in found.items()}
+
+
+def _join(meetings: Collection[Meeting]) -> list[Meeting]:
+    """Each person once, with the last name given."""
+    people: dict[tuple[str, str | None, str | None], Meeting] = {}
+    for meeting in meetings:
+        key = (meeting.session_id, meeting.pn, meeting.lid)
+        if key not in people or meeting.name:
+            people[key] = meeting
+    # In one order everywhere, so that two transactions never wait for each other.
+    return [people[key] for key in sorted(people, key=str)]
+
+
+async def _find(conn: Connection, people: list[Meeting]) -> dict[tuple[SessionId, str], Any]:
+    rows = await conn.fetch(
+        _FIND_MANY, [p.session_id for p in people], [p.pn for p in people], [p.lid for p in people]
+    )
+    found: dict[tuple[SessionId, str], Any] = {}
+    for row in rows:
+        for name in (row["pn"], row["lid"]):
+            if name:
+                found[row["session_id"], name] = row
+    return found
+
+
+def _complete(found: dict[tuple[SessionId, str], Any], person: Meeting) -> bool:
+    """Whether one row knows all that the message says."""
+    rows = [found.get((person.session_id, name)) for name in (person.pn, person.lid) if name]
+    if not rows or any(row is None for row in rows):
+        return False
+    first: Any = rows[0]
+    return all(row == first for row in rows) and (person.name is None or first["name"] == person.name)
+
+
+_LOCK_ONE = """
+    SELECT id FROM whatsapp_contacts WHERE session_id = $1 AND (pn = $2 OR lid = $3) ORDER BY id FOR UPDATE
+"""
+_INSERT = """
+    INSERT INTO whatsapp_contacts (id, tenant_id, session_id, pn, lid, name) VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT DO NOTHING
+"""
+_FILL_IN = """
+    UPDATE whatsapp_contacts SET pn = coalesce(pn, $2), lid = coalesce(lid, $3), name = coalesce($4, name)
+    WHERE id = $1
+"""
+_MERGE = (
+    "UPDATE whatsapp_messages SET contact_id = $1 WHERE session_id = $2 AND contact_id = ANY ($3)",
+    "UPDATE whatsapp_chats SET contact_id = $1 WHERE session_id = $2 AND contact_id = ANY ($3)",
+    "DELETE FROM whatsapp_contacts WHERE $1 <> id AND session_id = $2 AND id = ANY ($3)",
+)
+
+
+async def _learn(conn: Connection, person: Meeting) -> None:
+    rows = await conn.fetch(_LOCK_ONE, person.session_id, person.pn, person.lid)
+    if not rows:
+        await conn.execute(
+            _INSERT, new_contact_id(), person.tenant_id, person.session_id, person.pn, person.lid, person.name
+        )
+        return
+    first, *others = [row["id"] for row in rows]
+    if others:
+        for sql in _MERGE:
+            await conn.execute(sql, first, person.session_id, others)
+    await conn.execute(_FILL_IN, first, person.pn, person.lid, person.name)
+
+
+def _contact(row: Any) -> Contact:
+    return Contact(**{field: row[field] for field in Contact.__struct_fields__})
+
+
+_LIST = """
+    SELECT * FROM whatsapp_contacts
+    WHERE tenant_id = $1 AND ($2::text IS NULL OR session_id = $2) AND ($3::text IS NULL OR id < $3)
+      AND ($4::text IS NULL OR pn = $4 OR lid = $4 OR strpos(lower(name), lower($4)) > 0)
+    ORDER BY id DESC LIMIT $5
+"""
+
+
+async def list_contacts(
+    conn: Connection,
+    tenant_id: TenantId,
+    *,
+    session_id: str | None,
+    search: str | None,
+    before: str | None,
+    limit: int,
+) -> list[Contact]:
+    """Newest first; `search` is a number, a LID or a part of the name."""
+    return [_contact(row) for row in await conn.fetch(_LIST, tenant_id, session_id, before, search, limit)]
+
+
+_GET = "SELECT * FROM whatsapp_contacts WHERE tenant_id = $1 AND id = $2"
+
+
+async def get_contact(conn: Connection, tenant_id: TenantId, contact_id: str) -> Contact:
+    """Raises NotFound."""
+    row = await conn.fetchrow(_GET, tenant_id, contact_id)
+    if row is None:
+        raise NotFound("There is no such contact.")
+    return _contact(row)
+
+
+_CHATS = "SELECT jid FROM whatsapp_chats WHERE session_id = $1 AND contact_id = $2"
+_DELETE_OWED = """
+    DELETE FROM deliveries d USING events e
+    WHERE e.tenant_id = $1 AND e.contact_id = $2 AND d.event_id = e.id AND d.tenant_id = $1
+"""
+_DELETE_ATTEMPTS = """
+    DELETE FROM attempts a USING events e
+    WHERE e.tenant_id = $1 AND e.contact_id = $2 AND a.tenant_id = $1 AND a.event_id = e.id
+"""
+_DELETE_REPLIES = "DELETE FROM reply_tasks WHERE tenant_id = $1 AND session_id = $2 AND chat = ANY ($3)"
+_MEDIA = "SELECT id FROM media WHERE tenant_id = $1 AND contact_id = $2"
+_DELETE = (
+    "DELETE FROM events WHERE tenant_id = $1 AND contact_id = $2",
+    "DELETE FROM media WHERE tenant_id = $1 AND contact_id = $2",
+    "DELETE FROM whatsapp_messages WHERE tenant_id = $1 AND contact_id = $2",
+    "DELETE FROM whatsapp_chats WHERE tenant_id = $1 AND contact_id = $2",
+    "DELETE FROM whatsapp_contacts WHERE tenant_id = $1 AND id = $2",
+)
+
+
+async def delete_contact(conn: Connection, tenant_id: TenantId, contact_id: ContactId) -> list[str]:
+    """Remove everything of somebody; answers the ids of their media, whose files are the caller's to remove."""
+    contact = await get_contact(conn, tenant_id, contact_id)
+    media = [row["id"] for row in await conn.fetch(_MEDIA, tenant_id, contact_id)]
+    chats = [row["jid"] for row in await conn.fetch(_CHATS, contact.session_id, contact_id)]
+    await conn.execute(_DELETE_REPLIES, tenant_id, contact.session_id, chats)
+    for sql in (_DELETE_OWED, _DELETE_ATTEMPTS, *_DELETE):
+        await conn.execute(sql, tenant_id, contact_id)
+    return media

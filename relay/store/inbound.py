@@ -1,0 +1,222 @@
+"""Writing what arrived: every statement takes a whole batch, and says which of it was new.
+
+Each is harmless when it is done again: a message has its name (session, chat, sender, WhatsApp id), an edit or a
+reaction changes only what differs, a receipt only lifts. So a replay of the journal makes no second event.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from msgspec import Struct
+
+from relay.model.ids import MessageId, SessionId
+from relay.store.pool import Connection
+
+Row: TypeAlias = Any
+"""A row of `whatsapp_messages`, by column name."""
+
+_LOCK_SESSIONS = "SELECT id, automation FROM whatsapp_sessions WHERE id = ANY ($1) FOR KEY SHARE"
+
+
+async def lock_sessions(conn: Connection, sessions: Sequence[str]) -> dict[SessionId, bool]:
+    """Which of `sessions` are still there, with their automation; none of them goes before the commit."""
+    return {row["id"]: row["automation"] for row in await conn.fetch(_LOCK_SESSIONS, sessions)}
+
+
+_COLUMNS = {
+    "id": "text",
+    "tenant_id": "text",
+    "session_id": "text",
+    "chat": "text",
+    "direction": "text",
+    "origin": "text",
+    "sender": "text",
+    "sender_pn": "text",
+    "sender_lid": "text",
+    "sender_name": "text",
+    "contact_id": "text",
+    "type": "text",
+    "content": "jsonb",
+    "status": "text",
+    "wa_id": "text",
+    "reply_to": "text",
+    "mentions": "jsonb",
+    "sent_at": "timestamptz",
+}
+_NAMES = ", ".join(_COLUMNS)
+_VALUES = ", ".join(
+    f"ARRAY (SELECT jsonb_array_elements_text({name}))" if name == "mentions" else name for name in _COLUMNS
+)
+_ARRAYS = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(_COLUMNS.values(), 1))
+_INSERT = f"""
+    INSERT INTO whatsapp_messages ({_NAMES})
+    SELECT {_VALUES} FROM unnest({_ARRAYS}) AS m ({_NAMES})
+    ON CONFLICT (session_id, chat, sender, wa_id) DO NOTHING
+    RETURNING id
+"""
+
+
+class NewMessage(Struct, frozen=True, kw_only=True):
+    """A row of `whatsapp_messages` that arrived; the fields are its columns, in order."""
+
+    id: MessageId
+    tenant_id: str
+    session_id: str
+    chat: str
+    direction: str
+    origin: str
+    sender: str
+    sender_pn: str | None
+    sender_lid: str | None
+    sender_name: str | None
+    contact_id: str | None
+    type: str
+    content: dict[str, Any]
+    status: str
+    wa_id: str
+    reply_to: str | None
+    mentions: list[str]
+    sent_at: datetime
+
+
+async def insert_messages(conn: Connection, messages: Sequence[NewMessage]) -> set[MessageId]:
+    """The ids that were new; a message that is there already, or twice in the batch, is not."""
+    if not messages:
+        return set()
+    columns = [[getattr(message, name) for message in messages] for name in _COLUMNS]
+    return {row["id"] for row in await conn.fetch(_INSERT, *columns)}
+
+
+_MOVE_CHATS = """
+    INSERT INTO whatsapp_chats AS c
+           (tenant_id, session_id, jid, name, contact_id, last_message_id, last_message_at, last_inbound_at, unread)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[],
+                         $8::timestamptz[], $9::int[])
+    ON CONFLICT (session_id, jid) DO UPDATE
+       SET name = coalesce(excluded.name, c.name), contact_id = coalesce(excluded.contact_id, c.contact_id),
+           last_message_id = greatest(excluded.last_message_id, c.last_message_id),
+           last_message_at = greatest(excluded.last_message_at, c.last_message_at),
+           last_inbound_at = greatest(excluded.last_inbound_at, c.last_inbound_at),
+           unread = CASE WHEN excluded.unread < 0 THEN 0 ELSE c.unread + excluded.unread END
+"""
+
+
+class ChatMove(Struct, kw_only=True):
+    """What a batch did to one chat. `unread` below zero: the owner answered, so all is read."""
+
+    tenant_id: str
+    session_id: str
+    jid: str
+    name: str | None
+    contact_id: str | None
+    last_message_id: str
+    last_message_at: datetime
+    last_inbound_at: datetime | None
+    unread: int
+
+
+async def move_chats(conn: Connection, moves: Sequence[ChatMove]) -> None:
+    """One move for each chat."""
+    if moves:
+        ordered = sorted(moves, key=lambda move: (move.session_id, move.jid))
+        columns = [[getattr(move, name) for move in ordered] for name in ChatMove.__struct_fields__]
+        await conn.execute(_MOVE_CHATS, *columns)
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """Something said about an earlier message."""
+
+    session_id: str
+    chat: str
+    wa_id: str
+    sender: str
+    at: datetime
+    value: str
+    """The new text, the emoji, or the status."""
+
+
+def _columns(changes: Sequence[Change]) -> list[list[Any]]:
+    return [[getattr(change, name) for change in changes] for name in Change.__struct_fields__]
+
+
+_CHANGES = """
+    unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[])
+        WITH ORDINALITY AS g (session_id, chat, wa_id, sender, at, value, n)
+"""
+# Only its own sender may change a message.
+_EDIT = f"""
+    UPDATE whatsapp_messages m
+    SET content = m.content || jsonb_build_object(CASE WHEN m.type = 'text' THEN 'text' ELSE 'caption' END, g.value),
+        edited_at = g.at
+    FROM {_CHANGES}
+    WHERE m.session_id = g.session_id AND m.chat = g.chat AND m.sender = g.sender AND m.wa_id = g.wa_id
+      AND (m.edited_at IS NULL OR m.edited_at < g.at)
+    RETURNING m.*, g.n
+"""
+_REVOKE = f"""
+    UPDATE whatsapp_messages m SET revoked_at = g.at, content = '{{}}'
+    FROM {_CHANGES}
+    WHERE m.session_id = g.session_id AND m.chat = g.chat AND m.sender = g.sender AND m.wa_id = g.wa_id
+      AND m.revoked_at IS NULL
+    RETURNING m.*, g.n
+"""
+
+
+async def edit_messages(conn: Connection, edits: Sequence[Change]) -> list[Row]:
+    """The rows that changed; `n` is the edit's place, from 1."""
+    return await conn.fetch(_EDIT, *_columns(edits)) if edits else []
+
+
+async def revoke_messages(conn: Connection, revokes: Sequence[Change]) -> list[Row]:
+    """The rows that changed, without what they held; `n` is the revoke's place, from 1."""
+    return await conn.fetch(_REVOKE, *_columns(revokes)) if revokes else []
+
+
+# `queued` and `sending` have no WhatsApp id yet, so no receipt finds them.
+_RECEIPT = f"""
+    UPDATE whatsapp_messages m
+    SET status = g.value, error = NULL,
+        history = m.history || jsonb_build_array(jsonb_build_object('status', g.value, 'at', g.at))
+    FROM {_CHANGES}
+    WHERE m.session_id = g.session_id AND m.chat = g.chat AND m.sender = g.sender AND m.wa_id = g.wa_id
+      AND m.direction = 'outgoing'
+      AND array_position(ARRAY['unknown', 'failed', 'sent', 'delivered', 'read'], m.status)
+        < array_position(ARRAY['unknown', 'failed', 'sent', 'delivered', 'read'], g.value)
+    RETURNING m.*, g.n
+"""
+_KNOWN = """
+    SELECT g.n FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS g (session_id, chat, wa_id, n)
+    JOIN whatsapp_messages m
+      ON m.session_id = g.session_id AND m.chat = g.chat AND m.sender = 'me' AND m.wa_id = g.wa_id
+"""
+
+
+async def lift_messages(conn: Connection, receipts: Sequence[Change]) -> tuple[list[Any], list[int]]:
+    """The rows that moved forward, and the places (from 0) of receipts whose message is not known.
+
+    All receipts of one call are of one status, so that no row is lifted twice by it.
+    """
+    if not receipts:
+        return [], []
+    moved = await conn.fetch(_RECEIPT, *_columns(receipts))
+    if len(moved) == len(receipts):
+        return moved, []
+    known = await conn.fetch(
+        _KNOWN, [r.session_id for r in receipts], [r.chat for r in receipts], [r.wa_id for r in receipts]
+    )
+    found = {row["n"] - 1 for row in known}
+    return moved, [place for place in range(len(receipts)) if place not in found]
+
+
+_REPLY_TASKS = """
+    INSERT INTO reply_tasks (message_id, tenant_id, session_id, chat)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) ON CONFLICT DO NOTHING
+"""
+
+
+async def insert_reply_tasks(conn: Connection, messages: Sequence[NewMessage]) -> None:
+    """A bot is to look at these."""
+    if messages:
+        columns = [[getattr(m, name) for m in messages] for name in ("id", "tenant_id", "session_id", "chat")]
+        await conn.execute(_REPLY_TASKS, *columns)

@@ -1,0 +1,203 @@
+"""Outgoing messages: accepted by the API in batches, claimed and settled by the host that holds the session.
+
+    insert ──► queued ──claim(term)──► sending ──settle(term)──► sent | failed | unknown
+                  ▲  postpone │
+                  └───────────┘
+
+Order is kept in each chat: a chat's next message is claimed only when none of it is being sent. What a dead host
+left in `sending` under an older term becomes `unknown`: it may or may not have gone out.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from relay.model.ids import MessageId, SessionId, TenantId
+from relay.store.pool import Connection
+
+
+class Accepted(Struct, frozen=True, kw_only=True):
+    """A message that the API (or a bot) wants sent."""
+
+    id: MessageId
+    tenant_id: TenantId
+    session_id: SessionId
+    chat: str
+    origin: str
+    type: str
+    content: dict[str, Any]
+    reply_to: str | None
+    mentions: list[str]
+    budgeted: bool
+    at: datetime
+
+
+_INSERT = """
+    INSERT INTO whatsapp_messages (id, tenant_id, session_id, chat, direction, origin, sender, type, content, status,
+                                   reply_to, mentions, budgeted, sent_at, history)
+    SELECT id, tenant_id, session_id, chat, 'outgoing', origin, 'me', type, content, 'queued', reply_to,
+           ARRAY (SELECT jsonb_array_elements_text(mentions)), budgeted, at,
+           jsonb_build_array(jsonb_build_object('status', 'queued', 'at', at))
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::text[],
+                $9::jsonb[], $10::bool[], $11::timestamptz[])
+      AS m (id, tenant_id, session_id, chat, origin, type, content, reply_to, mentions, budgeted, at)
+    -- A session that is being deleted takes no more.
+    WHERE EXISTS (SELECT FROM whatsapp_sessions s WHERE s.id = m.session_id AND s.tenant_id = m.tenant_id)
+    RETURNING id
+"""
+
+
+async def insert_accepted(conn: Connection, messages: Sequence[Accepted]) -> set[MessageId]:
+    """Queue a batch; answers the ids taken. Ring `outgoing` after the commit."""
+    columns = [[getattr(message, name) for message in messages] for name in Accepted.__struct_fields__]
+    return {row["id"] for row in await conn.fetch(_INSERT, *columns)}
+
+
+class Claimed(Struct, frozen=True, kw_only=True):
+    """A message to be sent now, and what its budget depends on."""
+
+    id: MessageId
+    session_id: SessionId
+    tenant_id: TenantId
+    chat: str
+    type: str
+    content: dict[str, Any]
+    reply_wa_id: str | None
+    mentions: list[str]
+    budgeted: bool
+    is_reply: bool
+    """The chat has written within a day."""
+    is_first: bool
+    """Nothing was ever exchanged in this chat."""
+
+
+# A session looks at its oldest 100 queued messages; the head of each chat among them may go.
+_LIST_READY = """
+    SELECT m.id, m.session_id, m.tenant_id, m.chat, m.type, m.content, m.mentions, m.budgeted,
+           coalesce(r.wa_id, m.reply_to) AS reply_wa_id,
+           coalesce(c.last_inbound_at > now() - interval '1 day', false) AS is_reply,
+           c.last_message_at IS NULL AS is_first
+    FROM unnest($1::text[], $2::int[]) AS lane (session_id, slots)
+    CROSS JOIN LATERAL (
+        SELECT h.* FROM (
+            SELECT DISTINCT ON (q.chat) q.* FROM (
+                SELECT * FROM whatsapp_messages
+                WHERE session_id = lane.session_id AND status IN ('queued', 'sending') ORDER BY id LIMIT 100
+            ) q ORDER BY q.chat, q.id
+        ) h
+        WHERE h.status = 'queued' AND (h.due_at IS NULL OR h.due_at <= now()) ORDER BY h.id LIMIT lane.slots
+    ) m
+    LEFT JOIN whatsapp_chats c ON c.session_id = m.session_id AND c.jid = m.chat
+    LEFT JOIN whatsapp_messages r ON r.id = m.reply_to AND r.tenant_id = m.tenant_id
+    ORDER BY m.id
+"""
+
+
+async def list_ready(conn: Connection, slots: Mapping[SessionId, int]) -> list[Claimed]:
+    """Up to `slots` messages of each session that may go now, oldest first, one a chat."""
+    rows = await conn.fetch(_LIST_READY, list(slots), list(slots.values()))
+    return [Claimed(**row) for row in rows]
+
+
+_CLAIM = """
+    UPDATE whatsapp_messages m
+    SET status = 'sending', term = l.term, due_at = NULL,
+        history = m.history || jsonb_build_array(jsonb_build_object('status', 'sending', 'at', now()))
+    FROM leases l
+    WHERE m.id = ANY ($1) AND m.status = 'queued' AND l.resource = m.session_id AND l.holder = $2
+      AND l.expires_at > now()
+    RETURNING m.id, m.term
+"""
+
+
+async def claim_messages(conn: Connection, messages: Sequence[MessageId], *, holder: str) -> dict[MessageId, int]:
+    """Mark them `sending` under their session's term; one that is missing from the answer is not ours to send."""
+    return {row["id"]: row["term"] for row in await conn.fetch(_CLAIM, messages, holder)}
+
+
+_POSTPONE = """
+    UPDATE whatsapp_messages m SET due_at = p.due_at
+    FROM unnest($1::text[], $2::timestamptz[]) AS p (id, due_at)
+    WHERE m.id = p.id AND m.status = 'queued'
+"""
+
+
+async def postpone(conn: Connection, until: Mapping[MessageId, datetime]) -> None:
+    """Let queued messages wait for their budget."""
+    await conn.execute(_POSTPONE, list(until), list(until.values()))
+
+
+class Settlement(Struct, frozen=True, kw_only=True):
+    """How one send ended."""
+
+    id: MessageId
+    term: int
+    status: str
+    at: datetime
+    wa_id: str | None = None
+    error: str | None = None
+
+
+_SETTLE = """
+    UPDATE whatsapp_messages m
+    SET status = s.status, wa_id = s.wa_id, error = s.error, contact_id = coalesce(m.contact_id, c.id),
+        sent_at = s.at,
+        history = m.history || jsonb_build_array(jsonb_build_object('status', s.status, 'at', s.at))
+    FROM unnest($1::text[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[], $6::text[])
+      AS s (id, term, status, at, wa_id, error)
+    JOIN whatsapp_messages q ON q.id = s.id
+    LEFT JOIN whatsapp_contacts c ON c.session_id = q.session_id
+          AND ((q.chat LIKE '%@s.whatsapp.net' AND c.pn = split_part(q.chat, '@', 1))
+            OR (q.chat LIKE '%@lid' AND c.lid = split_part(q.chat, '@', 1)))
+    WHERE m.id = s.id AND m.status = 'sending' AND m.term = s.term
+    RETURNING m.*
+"""
+
+
+async def settle_messages(conn: Connection, settlements: Sequence[Settlement]) -> list[Any]:
+    """End sends, fenced by their terms; answers the rows that moved."""
+    columns = [[getattr(item, name) for item in settlements] for name in Settlement.__struct_fields__]
+    return await conn.fetch(_SETTLE, *columns)
+
+
+_ABANDON = """
+    UPDATE whatsapp_messages m
+    SET status = 'unknown', error = 'outcome_unknown',
+        history = m.history || jsonb_build_array(jsonb_build_object('status', 'unknown', 'at', now()))
+    FROM unnest($1::text[], $2::bigint[]) AS held (session_id, term)
+    WHERE m.session_id = held.session_id AND m.status = 'sending' AND m.term < held.term
+    RETURNING m.*
+"""
+
+
+async def abandon_older(conn: Connection, terms: Mapping[SessionId, int]) -> list[Any]:
+    """What earlier holders left in the middle of a send becomes `unknown`; answers the rows."""
+    return await conn.fetch(_ABANDON, list(terms), list(terms.values()))
+
+
+_HOLD = """
+    UPDATE whatsapp_messages
+    SET status = 'queued', term = NULL
+    WHERE id = ANY ($1) AND status = 'sending'
+"""
+
+
+async def give_back(conn: Connection, messages: Sequence[MessageId]) -> None:
+    """Messages that were claimed and that nobody has tried to send wait again."""
+    await conn.execute(_HOLD, messages)
+
+
+_CANCEL = """
+    UPDATE whatsapp_messages
+    SET status = 'failed', error = 'cancelled',
+        history = history || jsonb_build_array(jsonb_build_object('status', 'failed', 'at', now()))
+    WHERE tenant_id = $1 AND id = $2 AND status = 'queued'
+    RETURNING *
+"""
+
+
+async def cancel_message(conn: Connection, tenant_id: TenantId, message_id: MessageId) -> Any | None:
+    """Take a queued message back; None when it is no longer queued."""
+    return await conn.fetchrow(_CANCEL, tenant_id, message_id)
