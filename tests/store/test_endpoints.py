@@ -25,7 +25,7 @@ async def conn(pool: Pool) -> AsyncIterator[Connection]:
 async def test_an_endpoint_comes_back_as_given_and_its_secret_is_sealed(conn: Connection) -> None:
     """The row holds no secret and no header in clear; the target opens to both."""
     endpoint, secret = await add_endpoint(
-        pool, events=["message.*"], headers={"X-Token": "swordfish"}, description="CRM", order="chat"
+        conn, events=["message.*"], headers={"X-Token": "swordfish"}, description="CRM", order="chat"
     )
     assert await endpoints.get_endpoint(conn, endpoint.tenant_id, endpoint.id) == endpoint
     assert (endpoint.events, endpoint.order, endpoint.status) == (["message.*"], "chat", "enabled")
