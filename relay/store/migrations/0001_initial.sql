@@ -288,6 +288,9 @@ CREATE TABLE sandbox_outbox (
     tenant_id   text COLLATE "C" NOT NULL,
     session_id  text COLLATE "C" NOT NULL REFERENCES whatsapp_sessions ON DELETE CASCADE,
     body        jsonb NOT NULL,
+    -- Its delivered and read receipts have yet to be told; they survive a crash.
+    receipts_owed boolean NOT NULL DEFAULT false,
     created_at  timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX sandbox_outbox_session ON sandbox_outbox (session_id, id);
+CREATE INDEX sandbox_outbox_owed ON sandbox_outbox (session_id, id) WHERE receipts_owed;

@@ -1,0 +1,89 @@
+"""What the engines' suite needs of a phone network, whichever engine is behind it, and who listens to the engine.
+
+Each engine's network implements `PhoneNetwork`; the suite speaks to it alone.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from relay.engines.engine import (
+    Account,
+    AuthChanged,
+    Engine,
+    Entry,
+    Listener,
+    Signal,
+)
+
+T = TypeVar("T")
+
+
+class Recorder:
+    """A listener that keeps what it hears, in order."""
+
+    def __init__(self) -> None:
+        self.signals: list[Signal] = []
+        self.entries: list[Entry] = []
+
+    def signal(self, signal: Signal) -> None:
+        self.signals.append(signal)
+
+    def journal(self, entry: Entry) -> None:
+        self.entries.append(entry)
+
+    def heard(self) -> list[str]:
+        """The signals' names."""
+        return [type(signal).__name__ for signal in self.signals]
+
+    def get(self, kind: type[T]) -> T:
+        """The last signal or entry of `kind`."""
+        return [said for said in [*self.signals, *self.entries] if isinstance(said, kind)][-1]
+
+    def list_of(self, kind: type[T]) -> list[T]:
+        return [entry for entry in self.entries if isinstance(entry, kind)]
+
+    @property
+    def auth(self) -> bytes:
+        return self.get(AuthChanged).auth
+
+
+class PhoneNetwork(Protocol):
+    """A WhatsApp with phones in it, whose time the test moves."""
+
+    now: datetime
+
+    async def new_account(self, **how: Any) -> Account:
+        """An account that was never linked."""
+
+    def engine(self, account: Account, listener: Listener) -> Engine: ...
+
+    async def settle(self) -> None:
+        """Let everything happen that is due now."""
+
+    async def advance(self, seconds: float) -> None:
+        """Time passes, and what is due in it happens."""
+
+    async def scan(self, account: Account, phone: str | None = None) -> None:
+        """A phone scans (or types in) the code on show."""
+
+    async def say(self, account: Account, **inbound: Any) -> int:
+        """Somebody does something that reaches the account: `InboundIn`'s fields."""
+
+    async def fault(self, account: Account, kind: str, **how: Any) -> None:
+        """Something breaks: `FaultIn`'s fields."""
+
+    async def read_outbox(self, account: Account) -> list[dict[str, Any]]:
+        """What the phones received from the account, oldest first."""
+
+
+NetworkMaker = Callable[[], PhoneNetwork]
+
+
+async def link(phones: PhoneNetwork, account: Account, listener: Listener) -> Engine:
+    """A started engine whose account has just been linked."""
+    engine = phones.engine(account, listener)
+    await engine.start()
+    await phones.settle()
+    await phones.scan(account)
+    return engine
