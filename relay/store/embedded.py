@@ -43,6 +43,7 @@ from relay.store.embedded_folder import (
     FolderLock,
     ServerLog,
     find_reused_pid,
+    find_written_pid,
     get_password,
     make_socket_folder,
     remove_socket_folder,
@@ -206,17 +207,23 @@ class EmbeddedPostgres:
     async def _until_ready(self, process: Process) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while process.returncode is None and time.monotonic() < deadline:
-            try:
-                await self._ensure_database()
+            # Until the number is that of our own child, a server of somebody else's may be what answers.
+            if find_written_pid(self._cluster) == process.pid and await self._answers():
                 return
-            except (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError):
-                await asyncio.sleep(_POLL_SECONDS)  # not listening yet, or replaying its log
-            except asyncpg.InvalidPasswordError:
-                raise EmbeddedPostgresError(
-                    f"The database in {self._folder} does not accept the password in postgres.password. "
-                    "Put that file back from the backup which the database comes from."
-                ) from None
+            await asyncio.sleep(_POLL_SECONDS)
         raise EmbeddedPostgresError(self._output.tell("PostgreSQL did not start"))
+
+    async def _answers(self) -> bool:
+        try:
+            await self._ensure_database()
+        except (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError):
+            return False  # not listening yet, or replaying its log
+        except asyncpg.InvalidPasswordError:
+            raise EmbeddedPostgresError(
+                f"The database in {self._folder} does not accept the password in postgres.password. "
+                "Put that file back from the backup which the database comes from."
+            ) from None
+        return True
 
     async def _ensure_database(self) -> None:
         """Connect; the first time, and if we were killed in the middle of it, make the database `relay`."""

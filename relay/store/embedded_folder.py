@@ -156,7 +156,7 @@ def stop_leftovers(cluster: Path) -> None:
     _log.warning(
         "postgres.leftovers_found", extra={"pids": " ".join(str(process.pid) for process in leftovers)}
     )
-    postmaster = _find_written_pid(cluster)
+    postmaster = find_written_pid(cluster)
     for step, seconds in (("order", 10), ("force", 5), ("kill", 10)):
         if step == "order" and postmaster not in {process.pid for process in leftovers}:
             continue
@@ -184,11 +184,12 @@ def _end(process: psutil.Process, step: str, *, is_postmaster: bool) -> None:
 
 def find_reused_pid(cluster: Path) -> int | None:
     """The number in an old postmaster.pid, when that process now is somebody else's."""
-    pid = _find_written_pid(cluster)
+    pid = find_written_pid(cluster)
     return pid if pid is not None and psutil.pid_exists(pid) else None
 
 
-def _find_written_pid(cluster: Path) -> int | None:
+def find_written_pid(cluster: Path) -> int | None:
+    """The number in postmaster.pid, which need not be a server's any more."""
     try:
         pid = int((cluster / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
     except (OSError, ValueError):
