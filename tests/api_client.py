@@ -1,7 +1,9 @@
 """The API as tests call it: the app over an in-process HTTP transport, real Postgres behind it."""
 
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import httpx
@@ -10,6 +12,7 @@ from relay.api.app import create_app
 from relay.api.services import Services
 from relay.config import Config
 from relay.egress.guard import AddressGuard
+from relay.store.blobs import Blobs
 from relay.store.doorbell import Doorbell
 from relay.store.pool import Pool
 from relay.vault import Vault
@@ -19,7 +22,9 @@ MASTER_KEY = bytes(range(32))
 ALL_SCOPES = ["sessions", "messages:read", "messages:send", "webhooks", "rules", "admin"]
 
 
-def make_services(pool: Pool, url: str, *, config: Config | None = None, **changes: Any) -> Services:
+def make_services(
+    pool: Pool, url: str, folder: Path, *, config: Config | None = None, **changes: Any
+) -> Services:
     """Services on a test's own database; the doorbell rings in this process only until its `run` is started."""
     config = config or Config()
     return Services(
@@ -28,6 +33,7 @@ def make_services(pool: Pool, url: str, *, config: Config | None = None, **chang
             "pool": pool,
             "vault": Vault(MASTER_KEY),
             "doorbell": Doorbell(pool, url, name="tests"),
+            "blobs": Blobs(folder, max_bytes=config.media.max_bytes),
             "guard": AddressGuard(allow_networks=config.webhooks.allow_networks),
             "operator_key": OPERATOR_KEY,
             **changes,
@@ -79,5 +85,7 @@ async def serve_api(
     pool: Pool, url: str, *, config: Config | None = None, **changes: Any
 ) -> AsyncIterator[Api]:
     """The app for one test, called by the operator."""
-    async with Api(make_services(pool, url, config=config, **changes), OPERATOR_KEY) as api:
-        yield api
+    with tempfile.TemporaryDirectory(prefix="relay-media-") as folder:
+        services = make_services(pool, url, Path(folder), config=config, **changes)
+        async with Api(services, OPERATOR_KEY) as api:
+            yield api

@@ -1,5 +1,6 @@
 """The operator's part: tenants, and keys. A company's key with the scope `admin` manages its own company's keys."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated
 
@@ -85,6 +86,16 @@ async def update_tenant(
             retention=None if data.retention is UNSET else data.retention,
         )
     return _tenant_out(tenant)
+
+
+@delete("/tenants/{company_id:str}", opt=OPERATOR_ONLY, summary="Remove a company and everything of it")
+async def delete_tenant(request: Request, company_id: FromPath[str]) -> None:
+    services = request.services
+    async with services.pool.acquire() as conn, conn.transaction():
+        media = await tenants.delete_tenant(conn, TenantId(company_id))
+    services.doorbell.ring("keys")
+    services.doorbell.ring("sessions")
+    await asyncio.to_thread(services.blobs.remove_files, media)
 
 
 class KeyIn(In, frozen=True, kw_only=True):

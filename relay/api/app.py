@@ -12,6 +12,8 @@ from litestar.types import ControllerRouterHandler
 from relay.api import admin
 from relay.api.auth import Authenticator, admit
 from relay.api.errors import answer_error
+from relay.api.idempotency import remember_answers
+from relay.api.limits import add_headers, make_limiter
 from relay.api.request import Request
 from relay.api.services import Services
 from relay.api.wire import JsonBody
@@ -24,6 +26,7 @@ ROUTES: list[ControllerRouterHandler] = [
             admin.list_tenants,
             admin.read_tenant,
             admin.update_tenant,
+            admin.delete_tenant,
             admin.create_key,
             admin.list_keys,
             admin.delete_key,
@@ -38,13 +41,16 @@ def create_app(services: Services) -> Litestar:
     """The ASGI app; the doorbell of `services` must be running for keys to be forgotten at once."""
     authenticator = Authenticator(services.pool, operator_key=services.operator_key, now=services.now)
     services.doorbell.bell("keys", authenticator)
+    limiter = make_limiter(services.config.limits)
     return Litestar(
         ROUTES,
-        state=State({"services": services, "authenticator": authenticator}),
+        state=State({"services": services, "authenticator": authenticator, "limiter": limiter}),
         request_class=Request,
         dto=JsonBody,
         return_dto=None,
         before_request=admit,
+        before_send=[] if limiter is None else [add_headers],
+        middleware=[remember_answers],
         exception_handlers={Exception: answer_error},
         # Ours: Request.stream caps the body.
         request_max_body_size=None,

@@ -21,13 +21,15 @@ from typing import Any, TypeAlias
 
 from litestar.connection import Request
 
+from relay.api.limits import RequestLimiter
 from relay.loops import Bell
 from relay.model.api_key import digest, is_key
 from relay.model.errors import ConfigError, Forbidden, InvalidInput, NotFound, Unauthenticated
 from relay.model.ids import KeyId, TenantId
 from relay.model.tenant import Principal, Scope
 from relay.store.keys import find_key_by_hash
-from relay.store.pool import Pool
+from relay.store.owners import find_owner
+from relay.store.pool import Connection, Pool
 
 Opt: TypeAlias = dict[str, Any]
 
@@ -115,6 +117,9 @@ async def admit(request: Request[Any, Any, Any]) -> None:
     if "public" in opt or scope["method"] == "OPTIONS":
         return
     principal = await identify(request)
+    limiter: RequestLimiter | None = request.app.state["limiter"]
+    if limiter is not None:
+        await limiter.admit(scope, principal.key_id)
     if "operator_only" in opt and principal.tenant_id is not None:
         raise Forbidden("This call is the operator's.", code="operator_only")
     needed: Scope | None = opt.get("scope")
@@ -148,6 +153,19 @@ def tenant_of(principal: Principal, company_id: str | None) -> TenantId:
     if company_id is not None and company_id != principal.tenant_id:
         raise NotFound("There is no such company.")
     return principal.tenant_id
+
+
+async def owner_of(principal: Principal, conn: Connection, object_id: str) -> TenantId:
+    """Whom a call on one thing acts for: the operator need not name the company. Raises NotFound.
+
+    With a company's key it is that company, whoever the thing belongs to: the query that follows finds only its own.
+    """
+    if principal.tenant_id is not None:
+        return principal.tenant_id
+    owner = await find_owner(conn, object_id)
+    if owner is None:
+        raise NotFound("There is no such thing, or it is gone.")
+    return owner
 
 
 _SAMPLES = (

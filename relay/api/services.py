@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from relay.config import Config
 from relay.egress.guard import AddressGuard
+from relay.store.blobs import Blobs
 from relay.store.doorbell import Doorbell
 from relay.store.pool import Pool
 from relay.vault import Vault
@@ -21,6 +22,7 @@ class Services(Struct, frozen=True, kw_only=True):
     pool: Pool
     vault: Vault
     doorbell: Doorbell
+    blobs: Blobs
     guard: AddressGuard
     operator_key: str | None = None
     """RELAY_OPERATOR_KEY, which opens what a stored operator's key opens."""

@@ -67,6 +67,31 @@ async def update_tenant(
     return _tenant(row)
 
 
+_MEDIA = "SELECT id FROM media WHERE tenant_id = $1"
+# What does not hang on the tenant's row, or on its sessions', by a foreign key.
+_DELETE_LOOSE = (
+    "DELETE FROM leases WHERE resource IN (SELECT id FROM whatsapp_sessions WHERE tenant_id = $1)",
+    "DELETE FROM deliveries WHERE tenant_id = $1",
+    "DELETE FROM attempts WHERE tenant_id = $1",
+    "DELETE FROM events WHERE tenant_id = $1",
+    "DELETE FROM whatsapp_messages WHERE tenant_id = $1",
+)
+_DELETE = "DELETE FROM tenants WHERE id = $1 RETURNING id"
+
+
+async def delete_tenant(conn: Connection, tenant_id: TenantId) -> list[str]:
+    """Remove everything of it; answers the ids of its media, whose files are the caller's to remove.
+
+    Raises NotFound. Needs a transaction; ring `keys` and `sessions` after it.
+    """
+    media = [row["id"] for row in await conn.fetch(_MEDIA, tenant_id)]
+    for sql in _DELETE_LOOSE:
+        await conn.execute(sql, tenant_id)
+    if await conn.fetchval(_DELETE, tenant_id) is None:
+        raise NotFound("There is no such company.")
+    return media
+
+
 _COUNT = "SELECT count(*) FROM tenants"
 
 
