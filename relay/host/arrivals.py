@@ -33,7 +33,11 @@ def meetings(records: Iterable[Record]) -> list[Meeting]:
         if party and (party.pn or party.lid):
             met.append(
                 Meeting(
-                    session_id=record.session_id, tenant_id=record.tenant_id, pn=party.pn, lid=party.lid, name=name
+                    session_id=record.session_id,
+                    tenant_id=record.tenant_id,
+                    pn=party.pn,
+                    lid=party.lid,
+                    name=name,
                 )
             )
     return met
@@ -75,9 +79,7 @@ def new_message(record: Record, known: Known) -> NewMessage | None:
     entry = record.entry
     match entry:
         case Received():
-            row = _row(
-                record, known, entry.sender, from_me=entry.from_me, chat=entry.chat, at=entry.sent_at
-            )
+            row = _row(record, known, entry.sender, from_me=entry.from_me, chat=entry.chat, at=entry.sent_at)
             return NewMessage(
                 **row,
                 sender_name=entry.name,
@@ -180,7 +182,9 @@ def moves(arrived: Sequence[tuple[NewMessage, Entry]]) -> list[ChatMove]:
     return list(found.values())
 
 
-def change(record: Record, entry: Edited | Revoked | Acknowledged, wa_id: str, *, sender: str, value: str) -> Change:
+def change(
+    record: Record, entry: Edited | Revoked | Acknowledged, wa_id: str, *, sender: str, value: str
+) -> Change:
     return Change(
         session_id=record.session_id, chat=entry.chat, wa_id=wa_id, sender=sender, at=entry.at, value=value
     )

@@ -119,7 +119,9 @@ class _Transaction:
         arrived = [(new, entry) for new, entry in arrived if new.id in fresh]
         await inbound.move_chats(self._conn, arrivals.moves(arrived))
         self._done.events += [arrivals.event_of(new, entry) for new, entry in arrived]
-        asked = [n for n, entry in arrived if automated[SessionId(n.session_id)] and arrivals.asks_for_reply(entry)]
+        asked = [
+            n for n, entry in arrived if automated[SessionId(n.session_id)] and arrivals.asks_for_reply(entry)
+        ]
         await inbound.insert_reply_tasks(self._conn, asked)
         self._done.asked = bool(asked)
 
@@ -143,7 +145,9 @@ class _Transaction:
                     pass
                 case _ as never:
                     assert_never(never)
-        self._done.events += [facts.message_edited(row) for row in await inbound.edit_messages(self._conn, edits)]
+        self._done.events += [
+            facts.message_edited(row) for row in await inbound.edit_messages(self._conn, edits)
+        ]
         rows = await inbound.revoke_messages(self._conn, revokes)
         self._done.events += [facts.message_revoked(row) for row in rows]
         for status in ("delivered", "read"):

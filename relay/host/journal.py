@@ -106,6 +106,7 @@ class Journal:
         names = sorted(slot.glob("segment-*.journal"))
         self._segments = [_Segment(path) for path in names]
         self._next = int(names[-1].stem.partition("-")[2]) + 1 if names else 1
+        self._synced = (0, 0)
         # What a dead process left is only read: a torn end must not stand before fresh records.
         self._open_segment()
 
@@ -146,8 +147,11 @@ class Journal:
         self._segments[0].commit(batch.offset)
 
     def sync(self) -> None:
-        """To the disk itself; call it from a thread."""
+        """To the disk itself, when something was written since; call it from a thread."""
         with self._lock:
+            if self._synced == (len(self._segments), self._segments[-1].end):
+                return
+            self._synced = (len(self._segments), self._segments[-1].end)
             # A duplicate stays valid when the segment is closed meanwhile.
             descriptor = os.dup(self._segments[-1].fd)
         try:

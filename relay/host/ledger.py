@@ -70,7 +70,9 @@ class Ledger:
 
     async def _store(self, request: Request, change: StatusChange, events: list[Event]) -> bool:
         async with self._pool.acquire() as conn, conn.transaction():
-            if not await sessions.set_status(conn, request.id, change, term=self.term, request=request.request):
+            if not await sessions.set_status(
+                conn, request.id, change, term=self.term, request=request.request
+            ):
                 return False
             owed = await outbox.insert_events(conn, events)
         if events:

@@ -58,7 +58,7 @@ class Sender:
         self._sessions = sessions
         self._holder = holder
         self._timeout_seconds = timeout_seconds
-        self._now = now
+        self.now = now
         self._budget = Budget(pool)
         self._in_flight: dict[MessageId, tuple[Claimed, asyncio.Task[None]]] = {}
         self._settlements: list[Settlement] = []
@@ -81,7 +81,7 @@ class Sender:
         return bool(terms)
 
     def _slots(self) -> dict[SessionId, int]:
-        now = self._now()
+        now = self.now()
         busy: dict[SessionId, int] = {}
         for message, _task in self._in_flight.values():
             busy[message.session_id] = busy.get(message.session_id, 0) + 1
@@ -93,7 +93,7 @@ class Sender:
         return {session_id: slots for session_id, slots in free.items() if slots > 0}
 
     async def _within_budget(self, conn: Connection, ready: list[Claimed]) -> list[Claimed]:
-        now = self._now()
+        now = self.now()
         chosen: list[Claimed] = []
         waiting: dict[MessageId, datetime] = {}
         for message in ready:
@@ -152,7 +152,7 @@ class Sender:
             return self._ended(message, term, "unknown", "outcome_unknown")
 
     def _ended(self, message: Claimed, term: int, status: str, error: str) -> Settlement:
-        return Settlement(id=message.id, term=term, status=status, at=self._now(), error=error)
+        return Settlement(id=message.id, term=term, status=status, at=self.now(), error=error)
 
     async def _engine_send(self, message: Claimed) -> tuple[str, datetime]:
         session = self._sessions.get(message.session_id)
@@ -240,7 +240,7 @@ class Sender:
         """These sessions are newly ours: what their last holder was sending is `unknown`."""
         async with self._pool.acquire() as conn, conn.transaction():
             rows = await outgoing.abandon_older(conn, terms)
-            owed = await outbox.insert_events(conn, [facts.message_status(row, self._now()) for row in rows])
+            owed = await outbox.insert_events(conn, [facts.message_status(row, self.now()) for row in rows])
         if rows:
             self._ring(owed=owed)
 

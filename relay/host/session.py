@@ -12,7 +12,7 @@ finds the lease gone, the engine is stopped first and nothing more is written.
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import assert_never
@@ -37,7 +37,7 @@ class Session:
         self,
         request: Request,
         ledger: Ledger,
-        make_engine: Callable[["Session", bytes | None], Engine],
+        make_engine: Callable[["Session", bytes | None], Awaitable[Engine]],
         settings: Settings,
         *,
         monotonic: Callable[[], float],
@@ -127,12 +127,18 @@ class Session:
         if self.request.logout and auth is None:
             await self._logged_out("requested")
             return
-        self._engine = self._make_engine(self, auth)
+        try:
+            self._engine = await self._make_engine(self, auth)
+        except KeyError:
+            await self._give_up(SessionStatus.FAILED, "engine_unavailable")
+            return
         try:
             async with asyncio.timeout(self._settings.start_timeout_seconds):
                 await self._engine.start()
         except Exception as error:  # noqa: BLE001 - whatever an engine throws is a failed start
-            log.warning("engine.start_failed", extra={"session": self.request.id, "error": type(error).__name__})
+            log.warning(
+                "engine.start_failed", extra={"session": self.request.id, "error": type(error).__name__}
+            )
             await self._lost("engine_crashed")
 
     async def _stop_engine(self) -> None:

@@ -115,3 +115,12 @@ async def rotate_key(
         text=text,
         expires_at=old.expires_at,
     )
+
+
+_HAS_OPERATOR_KEY = "SELECT EXISTS (SELECT FROM api_keys WHERE tenant_id IS NULL)"
+
+
+async def has_operator_key(conn: Connection) -> bool:
+    """Whether one was ever made; a revoked one counts, for its revocation is not to be undone by a restart."""
+    found: bool = await conn.fetchval(_HAS_OPERATOR_KEY)
+    return found

@@ -1,0 +1,228 @@
+"""The composition root: builds what the named roles need, runs them in this process, stops them in order.
+
+config, vault, pool, doorbell ──► api | host | dispatcher | responder ──► `ready` on standard output
+                                      │
+SIGTERM, SIGINT, the supervisor gone ─┴─► readiness off, stop claiming, drain, release, close
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Collection
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+
+import uvicorn
+from msgspec import Struct
+
+from relay.api.app import create_app
+from relay.api.auth import check_operator_key
+from relay.api.services import Services
+from relay.config import Config, Role
+from relay.egress.guard import AddressGuard
+from relay.engines.sandbox_network import SandboxNetwork
+from relay.host.host import Host
+from relay.host.journal import take_slot
+from relay.loops import Loop, run_until
+from relay.model.errors import ConfigError
+from relay.store import migrate
+from relay.store.blobs import Blobs
+from relay.store.doorbell import Doorbell
+from relay.store.pool import Pool, open_pool
+from relay.vault import Vault, open_vault
+from relay.webhooks.dispatcher import Dispatcher
+
+log = logging.getLogger(__name__)
+
+_SANDBOX_POLL_SECONDS = 0.25
+_BACKLOG = 2048
+
+
+class Base(Struct, frozen=True, kw_only=True):
+    """What every role works with."""
+
+    config: Config
+    pool: Pool
+    vault: Vault
+    doorbell: Doorbell
+    guard: AddressGuard
+    stopping: asyncio.Event
+
+
+@asynccontextmanager
+async def open_base(config: Config, *, name: str) -> AsyncIterator[Base]:
+    """Pool, doorbell and keys, checked. Raises ConfigError and NotReady."""
+    if not config.database.url:
+        raise ConfigError(
+            "database.url: `relay run` needs it; only `relay serve` starts the embedded database."
+        )
+    vault = open_vault(config.master_key_file)
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(
+            open_pool(config.database.url, size=config.database.pool_size, name=name)
+        )
+        async with pool.acquire() as conn:
+            await migrate.require_current(conn)
+        doorbell = Doorbell(pool, config.database.url, name=name)
+        hearing = asyncio.create_task(doorbell.run(), name="doorbell")
+        stack.callback(hearing.cancel)
+        yield Base(
+            config=config,
+            pool=pool,
+            vault=vault,
+            doorbell=doorbell,
+            guard=AddressGuard(
+                allow_networks=config.webhooks.allow_networks,
+                own_addresses=[(config.server.host, config.server.port)],
+            ),
+            stopping=asyncio.Event(),
+        )
+
+
+async def run_roles(
+    config: Config, roles: Collection[Role], *, listen_fd: int | None, supervised: bool
+) -> None:
+    """Run `roles` until told to stop. `listen_fd`: the API's socket, bound by a supervisor."""
+    async with open_base(config, name="+".join(sorted(roles))) as base:
+        _stop_on_signals(base.stopping)
+        if supervised:
+            await _stop_with_parent(base.stopping)
+        async with asyncio.TaskGroup() as group:
+            for role in sorted(set(roles)):
+                ready = asyncio.Event()
+                match role:
+                    case "api":
+                        group.create_task(_run_api(base, listen_fd, ready), name="api")
+                    case "host":
+                        group.create_task(_run_host(base, ready), name="host")
+                    case "dispatcher":
+                        group.create_task(_run_dispatcher(base, ready), name="dispatcher")
+                    case "responder":
+                        ready.set()
+                await ready.wait()
+            say(f"started {' '.join(sorted(roles))}")
+            await base.stopping.wait()
+
+
+def say(line: str) -> None:
+    """A line on standard output, for whoever started us."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _stop_on_signals(stopping: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+
+
+async def _stop_with_parent(stopping: asyncio.Event) -> None:
+    """Standard input is a pipe that the supervisor holds: it ends when the supervisor does, however it dies."""
+
+    class Watch(asyncio.Protocol):
+        def connection_lost(self, exc: Exception | None) -> None:
+            stopping.set()
+
+    await asyncio.get_running_loop().connect_read_pipe(Watch, sys.stdin)
+
+
+# --- api -------------------------------------------------------------------------------------------------------------
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the process has one set, for all roles."""
+
+    def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]
+        return nullcontext()
+
+
+def bind(config: Config) -> socket.socket:
+    """The API's socket. Raises ConfigError where the address cannot be had."""
+    host, port = config.server.host, config.server.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise ConfigError(
+            f"server.port: cannot listen on {host}:{port} ({error.strerror}). Give another with --port."
+        ) from None
+    listening.listen(_BACKLOG)
+    return listening
+
+
+async def _run_api(base: Base, listen_fd: int | None, ready: asyncio.Event) -> None:
+    config = base.config
+    operator_key = os.environ.get("RELAY_OPERATOR_KEY")
+    if operator_key is not None:
+        check_operator_key(operator_key, config.server.host)
+    listening = bind(config) if listen_fd is None else socket.socket(fileno=listen_fd)
+    services = Services(
+        config=config,
+        pool=base.pool,
+        vault=base.vault,
+        doorbell=base.doorbell,
+        guard=base.guard,
+        blobs=Blobs(config.data_dir / "media", max_bytes=config.media.max_bytes),
+        operator_key=operator_key,
+    )
+    server = _Server(
+        uvicorn.Config(
+            create_app(services),
+            http="httptools",
+            loop="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(config.server.drain_seconds),
+        )
+    )
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.serve([listening]))
+        while not server.started and not server.should_exit:
+            await asyncio.sleep(0.01)
+        ready.set()
+        await base.stopping.wait()
+        server.should_exit = True
+
+
+# --- host ------------------------------------------------------------------------------------------------------------
+
+
+async def _run_host(base: Base, ready: asyncio.Event) -> None:
+    config = base.config
+    slot = take_slot(config.data_dir / "journal")
+    network = SandboxNetwork(base.pool, config.sandbox)
+    engines = {"sandbox": network.engine} if config.sandbox.enabled else {}
+    host = Host(
+        pool=base.pool, vault=base.vault, doorbell=base.doorbell, config=config, slot=slot, engines=engines
+    )
+    await host.recover()
+    ready.set()
+    phones = Loop(
+        "sandbox.network",
+        network.work,
+        poll_seconds=_SANDBOX_POLL_SECONDS,
+        bell=base.doorbell.bell("sandbox", network.bell),
+    )
+    engines_gone = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(run_until([*host.inbox_loops(), phones], engines_gone))
+        await run_until(host.loops(), base.stopping)
+        await host.stop()
+        engines_gone.set()
+    host.close()
+
+
+# --- dispatcher ------------------------------------------------------------------------------------------------------
+
+
+async def _run_dispatcher(base: Base, ready: asyncio.Event) -> None:
+    async with Dispatcher(base.pool, base.vault, base.doorbell, base.guard, base.config) as dispatcher:
+        ready.set()
+        await dispatcher.run(base.stopping)
