@@ -157,7 +157,6 @@ class EmbeddedPostgres:
 
     async def _bring_up(self) -> None:
         began = time.monotonic()
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock.acquire()
         self._account = await choose_account(self._cluster, self._is_namespace_allowed)
         self._programs = await get_programs(self._account, installed=find_installed(), shared=SHARED_FOLDER)

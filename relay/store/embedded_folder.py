@@ -42,14 +42,15 @@ class FolderLock:
         self._fd: int | None = None
 
     def acquire(self) -> None:
-        """Take it, if it is not ours yet; EmbeddedPostgresError names who has it."""
+        """Take it, if it is not ours yet, making the folder; EmbeddedPostgresError names who has it."""
         if self._fd is not None:
             return
         try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         except PermissionError:
             raise EmbeddedPostgresError(
-                f"The data folder {self._path.parent} belongs to another user. Start Relay as that user, "
+                f"The data folder {self._path.parent} is not ours to write in. Start Relay as the user whose it is, "
                 "or give this one a folder of its own with --data-dir."
             ) from None
         try:
