@@ -8,6 +8,7 @@ key's path and a sentence. The shipped config.yaml states every default; a test 
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -199,7 +200,7 @@ def _convert(settings: dict[str, Any]) -> Config:
         return msgspec.convert(settings, Config)
     except msgspec.ValidationError as error:
         sentence, _, where = str(error).partition(" - at `$")
-        path = where.rstrip("`").lstrip(".") or "config"
+        path = where.rstrip("`").lstrip(".") or "the settings"
         raise ConfigError(f"{path}: {sentence}.") from None
 
 
@@ -217,6 +218,11 @@ def _check_pairs(config: Config) -> None:
         raise ConfigError("webhooks.concurrency_per_endpoint: cannot be more than webhooks.concurrency.")
     if sessions.lease_seconds < 3:
         raise ConfigError("sessions.lease_seconds: needs at least 3 seconds to be renewed in time.")
+    for network in hooks.allow_networks:
+        try:
+            ip_network(network)
+        except ValueError:
+            raise ConfigError(f"webhooks.allow_networks: {network} is not a network such as 10.1.0.0/16.") from None
     roles = [role for group in config.server.roles for role in group]
     if not roles:
         raise ConfigError("server.roles: needs at least one role.")
