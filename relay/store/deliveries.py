@@ -12,7 +12,7 @@ is claimed; those behind it are parked, and woken when it is gone.
 Rows are looked up by `id = ANY (…)`: joined to a list, they are found by reading the whole table.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -160,13 +160,13 @@ _SETTLE = """
             AS r (id, claim, outcome, status_code, duration_seconds, response, final, delay_seconds)
     ), ended AS (
         DELETE FROM deliveries d USING result r
-        WHERE d.id = ANY ($1::text[]) AND d.id = r.id AND d.claim = r.claim AND r.final IS NOT NULL
+        WHERE d.id = ANY ($10::text[]) AND d.id = r.id AND d.claim = r.claim
         RETURNING d.tenant_id, d.id, d.attempt, d.endpoint_id, d.event_id, d.event_type,
                   r.outcome, r.status_code, r.duration_seconds, r.response, r.final
     ), kept AS (
         UPDATE deliveries d SET due_at = now() + r.delay_seconds * interval '1 second', claim = NULL
         FROM result r
-        WHERE d.id = ANY ($1::text[]) AND d.id = r.id AND d.claim = r.claim AND r.final IS NULL
+        WHERE d.id = ANY ($11::text[]) AND d.id = r.id AND d.claim = r.claim
         RETURNING d.tenant_id, d.id, d.attempt, d.endpoint_id, d.event_id, d.event_type,
                   r.outcome, r.status_code, r.duration_seconds, r.response, r.final
     ), settled AS (
@@ -192,15 +192,6 @@ _SETTLE = """
     SELECT id, tenant_id FROM counted
     WHERE status = 'enabled' AND failing_since < now() - $9 * interval '1 second'
 """
-# A chat's next one, unless it has a schedule of its own running.
-_WAKE = """
-    UPDATE deliveries d SET due_at = now()
-    WHERE d.id = ANY (ARRAY (
-        SELECT head.id FROM unnest($1::text[], $2::text[]) AS c (endpoint_id, chat) CROSS JOIN LATERAL (
-            SELECT h.id FROM deliveries h WHERE h.endpoint_id = c.endpoint_id AND h.chat = c.chat
-            ORDER BY h.id LIMIT 1) head))
-      AND d.claim IS NULL AND d.due_at > now() AND d.attempt = d.first_attempt
-"""
 
 
 async def settle(
@@ -215,7 +206,7 @@ async def settle(
         return await _record(conn, results, patience_seconds)
     async with conn.transaction():
         failing = await _record(conn, results, patience_seconds)
-        await conn.execute(_WAKE, [endpoint for endpoint, _ in freed], [chat for _, chat in freed])
+        await wake_chats(conn, freed)
     return failing
 
 
@@ -233,8 +224,26 @@ async def _record(
         [None if r.final is None else r.final.value for r in results],
         [r.delay_seconds for r in results],
         patience_seconds,
+        [r.delivery.id for r in results if r.final is not None],
+        [r.delivery.id for r in results if r.final is None],
     )
     return [(row["id"], row["tenant_id"]) for row in rows]
+
+
+# A chat's next one, unless it has a schedule of its own running.
+_WAKE = """
+    UPDATE deliveries d SET due_at = now()
+    WHERE d.id = ANY (ARRAY (
+        SELECT head.id FROM unnest($1::text[], $2::text[]) AS c (endpoint_id, chat) CROSS JOIN LATERAL (
+            SELECT h.id FROM deliveries h WHERE h.endpoint_id = c.endpoint_id AND h.chat = c.chat
+            ORDER BY h.id LIMIT 1) head))
+      AND d.claim IS NULL AND d.due_at > now() AND d.attempt = d.first_attempt
+"""
+
+
+async def wake_chats(conn: Connection, chats: Collection[tuple[EndpointId, str]]) -> None:
+    """Make the new head of each chat due, where it was parked."""
+    await conn.execute(_WAKE, [endpoint for endpoint, _ in chats], [chat for _, chat in chats])
 
 
 _RELEASE = """

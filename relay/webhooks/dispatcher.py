@@ -29,6 +29,7 @@ from relay.model.ids import EndpointId, EventId, TenantId
 from relay.store import deliveries, endpoints, outbox
 from relay.store.deliveries import Claimed, Result
 from relay.store.doorbell import Doorbell
+from relay.store.kept import KeptConnection
 from relay.store.pool import Connection, Pool
 from relay.vault import Vault
 from relay.webhooks.lanes import Lanes
@@ -68,6 +69,7 @@ class Dispatcher:
         random: Callable[[], float] = _random.random,
     ) -> None:
         self._pool = pool
+        self._claiming, self._settling = KeptConnection(pool), KeptConnection(pool)
         self._doorbell = doorbell
         self._guard = guard
         self._config = config.webhooks
@@ -110,6 +112,8 @@ class Dispatcher:
 
     async def __aexit__(self, *_: object) -> None:
         async with self._open:
+            self._open.push_async_callback(self._claiming.close)
+            self._open.push_async_callback(self._settling.close)
             await self._give_back()
             self._doorbell.drop("deliveries", self._work_loop.bell)
 
@@ -129,7 +133,7 @@ class Dispatcher:
         if len(self._results) > 2 * self._config.concurrency:
             # The database is behind: what is sent and not settled would be sent again after a crash.
             return False
-        async with self._pool.acquire() as conn:
+        async with self._claiming.use() as conn:
             look = not self._due or time.monotonic() >= self._scan_at
             if look:
                 await self._scan(conn)
@@ -260,7 +264,7 @@ class Dispatcher:
         # A few milliseconds of answers make one statement.
         await asyncio.sleep(_CLAIM_GAP_SECONDS)
         batch = self._results[:_SETTLE_MOST]
-        async with self._pool.acquire() as conn:
+        async with self._settling.use() as conn:
             failing = await deliveries.settle(
                 conn, batch, patience_seconds=self._config.disable_after_days * _DAY_SECONDS
             )
