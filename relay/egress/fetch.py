@@ -141,8 +141,7 @@ class _GuardedTransport(httpx.AsyncHTTPTransport):
             # We asked for none; a few bytes could unpack to gigabytes.
             await response.aclose()
             raise httpx.RemoteProtocolError("the answer is compressed", request=request)
-        if self._max_answer_bytes is not None:
-            assert isinstance(response.stream, httpx.AsyncByteStream)
+        if self._max_answer_bytes is not None and isinstance(response.stream, httpx.AsyncByteStream):
             response.stream = _CappedStream(response.stream, self._max_answer_bytes)
         return response
 

@@ -25,7 +25,7 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # They frame the request or steer the connection: a tenant who sets them could smuggle a second request.
 _OUR_HEADERS = frozenset(
-    {
+    [
         "host",
         "content-length",
         "transfer-encoding",
@@ -35,7 +35,7 @@ _OUR_HEADERS = frozenset(
         "te",
         "trailer",
         "expect",
-    }
+    ]
 )
 
 
