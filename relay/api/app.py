@@ -6,11 +6,12 @@ request ──► route ──► admit (key, scope) ──► handler ──►
 
 from litestar import Litestar, Router
 from litestar.datastructures import State
-from litestar.openapi.config import OpenAPIConfig
 from litestar.types import ControllerRouterHandler
 
+from relay import __version__
 from relay.api import admin
 from relay.api.auth import Authenticator, admit
+from relay.api.docs import openapi_config
 from relay.api.errors import answer_error
 from relay.api.idempotency import remember_answers
 from relay.api.limits import add_headers, make_limiter
@@ -55,5 +56,5 @@ def create_app(services: Services) -> Litestar:
         # Ours: Request.stream caps the body.
         request_max_body_size=None,
         logging_config=None,
-        openapi_config=OpenAPIConfig(title="Relay", version="0.1.0", path="/docs"),
+        openapi_config=openapi_config(__version__),
     )
