@@ -36,7 +36,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     outcome: Outcome
     status: int | None = None
     retry_after: str | None = None
-    """The header as it came."""
+    """The header as it came, where it could be seconds or a date."""
     body: bytes = b""
     """The first 16 KiB, as they came (perhaps compressed)."""
     duration_seconds: float
@@ -105,7 +105,7 @@ async def post(
             return Answer(
                 outcome=Outcome.SUCCEEDED if 200 <= response.status < 300 else Outcome.REJECTED,
                 status=response.status,
-                retry_after=response.headers.get("Retry-After"),
+                retry_after=_find_retry_after(response),
                 body=excerpt,
                 duration_seconds=time.monotonic() - started,
             )
@@ -130,6 +130,12 @@ async def _read_excerpt(response: aiohttp.ClientResponse) -> bytes:
     if not content.at_eof():
         response.close()
     return bytes(excerpt)
+
+
+def _find_retry_after(response: aiohttp.ClientResponse) -> str | None:
+    """Seconds or a date are short and ASCII; aiohttp hands on other bytes as surrogates, which nothing can store."""
+    value = response.headers.get("Retry-After")
+    return value if value is not None and value.isascii() and len(value) <= 64 else None
 
 
 @lru_cache(maxsize=4096)

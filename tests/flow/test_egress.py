@@ -214,6 +214,15 @@ async def test_other_statuses_reject(status: int) -> None:
     assert (answer.outcome, answer.status, answer.retry_after) == (Outcome.REJECTED, status, "120")
 
 
+@pytest.mark.parametrize("value", [b"1\xe4", b"9" * 5000])
+async def test_odd_retry_after_is_dropped(value: bytes) -> None:
+    """A Retry-After that cannot be one is not handed on to be stored."""
+    head = b"HTTP/1.1 429 No\r\nRetry-After: " + value + b"\r\nContent-Length: 0\r\n\r\n"
+    async with open_sink(head) as sink, webhooks() as session:
+        answer = await send(session, f"http://127.0.0.1:{sink.port}/")
+    assert (answer.outcome, answer.status, answer.retry_after) == (Outcome.REJECTED, 429, None)
+
+
 async def test_connection_is_kept() -> None:
     """Posts one after the other share a connection."""
     async with open_sink() as sink, webhooks() as session:
