@@ -9,7 +9,7 @@ from litestar.datastructures import State
 from litestar.types import ControllerRouterHandler
 
 from relay import __version__
-from relay.api import admin
+from relay.api import admin, endpoints
 from relay.api.auth import Authenticator, admit
 from relay.api.docs import openapi_config
 from relay.api.errors import answer_error
@@ -34,6 +34,20 @@ ROUTES: list[ControllerRouterHandler] = [
             admin.rotate_key,
         ],
         tags=["admin"],
+    ),
+    Router(
+        "/api/v1/webhooks",
+        route_handlers=[
+            endpoints.create_endpoint,
+            endpoints.list_endpoints,
+            endpoints.read_endpoint,
+            endpoints.update_endpoint,
+            endpoints.delete_endpoint,
+            endpoints.rotate_endpoint_secret,
+            endpoints.test_endpoint,
+            endpoints.read_endpoint_statistics,
+        ],
+        tags=["webhooks"],
     ),
 ]
 

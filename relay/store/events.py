@@ -1,0 +1,161 @@
+"""Events as they are read: by id, and in the order in which they were committed.
+
+    id      made before its transaction commits: a later id may be seen first
+    xid     the transaction's; below the oldest one still running nothing can be added any more
+
+So a reader's position is (xid, id), and it reads only what lies below `pg_snapshot_xmin`: what commits late comes
+late, and is never missed. What callers hold is the id of the last event they have seen; its xid is looked up.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import Struct
+
+from relay.model import ids
+from relay.model.event import Event
+from relay.model.ids import DeliveryId, EndpointId, EventId, SessionId, TenantId
+from relay.store.pool import Connection
+
+_SCAN = 1000
+_LATE = timedelta(seconds=60)
+"""No statement of ours runs longer, so an event is committed at most this long after its id was made."""
+
+
+class Position(Struct, frozen=True, kw_only=True):
+    """A place in a tenant's log: everything behind it has been seen."""
+
+    xid: str
+    id: str
+
+
+class Filter(Struct, frozen=True, kw_only=True):
+    types: tuple[str, ...] = ()
+    """Types, or `message.*`; empty means all."""
+    session_id: str | None = None
+    since: datetime | None = None
+
+
+class StoredEvent(Struct, frozen=True, kw_only=True):
+    id: EventId
+    type: str
+    session_id: SessionId | None
+    body: str
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    events: list[StoredEvent]
+    position: Position
+    """Where to go on: behind the last event looked at, whether the filter took it or not."""
+    last_id: EventId | None
+    """The last event looked at."""
+    more: bool
+    """There is more to read now."""
+    held: bool
+    """Something is committed behind a transaction that still runs: look again soon."""
+
+
+# Rows that the filter leaves out come without their body. What is not settled yet sorts last.
+_LIST_AFTER = """
+    SELECT id, type, session_id, xid::text,
+           CASE WHEN ($4::text[] = '{}' OR type = ANY ($4) OR split_part(type, '.', 1) || '.*' = ANY ($4))
+                 AND ($5::text IS NULL OR session_id = $5) AND id >= $6 THEN body END AS body,
+           xid < pg_snapshot_xmin(pg_current_snapshot()) AS settled
+    FROM events WHERE tenant_id = $1 AND (xid, id) > ($2::text::xid8, $3) ORDER BY xid, id LIMIT $7
+"""
+
+
+async def list_after(
+    conn: Connection, tenant_id: TenantId, position: Position, *, filter: Filter, limit: int
+) -> Found:
+    """Up to `limit` events behind `position`, oldest first."""
+    floor = "" if filter.since is None else ids.floor("evt_", filter.since)
+    scan = limit + 1 if filter == Filter() else _SCAN
+    rows = await conn.fetch(
+        _LIST_AFTER, tenant_id, position.xid, position.id, filter.types, filter.session_id, floor, scan
+    )
+    events: list[StoredEvent] = []
+    last_id, seen = None, 0
+    for row in rows:
+        if not row["settled"] or len(events) == limit:
+            break
+        seen += 1
+        last_id, position = row["id"], Position(xid=row["xid"], id=row["id"])
+        if row["body"] is not None:
+            events.append(_stored(row))
+    left = seen < len(rows)
+    return Found(
+        events=events,
+        position=position,
+        last_id=last_id,
+        more=rows[seen]["settled"] if left else len(rows) == scan,
+        held=left and not rows[seen]["settled"],
+    )
+
+
+def _stored(row: Any) -> StoredEvent:
+    return StoredEvent(id=row["id"], type=row["type"], session_id=row["session_id"], body=row["body"])
+
+
+_NOW = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
+
+
+async def find_latest(conn: Connection) -> Position:
+    """Behind everything that is settled now."""
+    return Position(xid=await conn.fetchval(_NOW), id="")
+
+
+# Partitions older than the id are not looked at. What still runs may commit below what is seen.
+_AT = """
+    SELECT least(pg_snapshot_xmin(pg_current_snapshot()),
+                 (SELECT xid FROM events WHERE tenant_id = $1 AND id >= $2 ORDER BY xid, id LIMIT 1))::text
+"""
+
+
+async def find_position_at(conn: Connection, tenant_id: TenantId, at: datetime) -> Position:
+    """Before the first event made at `at` or after; a few older ones may follow it."""
+    return Position(xid=await conn.fetchval(_AT, tenant_id, ids.floor("evt_", at)), id="")
+
+
+_POSITION = "SELECT xid::text FROM events WHERE tenant_id = $1 AND id = $2"
+
+
+async def find_position(conn: Connection, tenant_id: TenantId, event_id: str) -> Position:
+    """Behind an event. One that is no longer kept is placed by its id's time, rather too early than too late.
+
+    Raises ValueError on what is no event id.
+    """
+    made_at = ids.made_at(event_id)
+    if not event_id.startswith("evt_"):
+        raise ValueError("not an event id")
+    xid = await conn.fetchval(_POSITION, tenant_id, event_id)
+    if xid is not None:
+        return Position(xid=xid, id=event_id)
+    return await find_position_at(conn, tenant_id, made_at - _LATE)
+
+
+# The delivery's id is made as the outbox makes it.
+_INSERT_FOR = """
+    WITH stored AS (
+        INSERT INTO events (id, tenant_id, type, session_id, contact_id, chat, body)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
+    )
+    INSERT INTO deliveries (id, tenant_id, endpoint_id, event_id, event_type)
+    VALUES ('dlv_' || substr($1, 5, 12) || substr(md5($1 || $8), 1, 14), $2, $8, $1, $3) RETURNING id
+"""
+
+
+async def insert_for(conn: Connection, event: Event, endpoint_id: EndpointId) -> DeliveryId:
+    """Write an event that is owed to one endpoint only, whatever its filter. Ring `deliveries` and `events`."""
+    delivery_id: DeliveryId = await conn.fetchval(
+        _INSERT_FOR,
+        event.id,
+        event.tenant_id,
+        event.type,
+        event.session_id,
+        event.contact_id,
+        event.chat,
+        event.body,
+        endpoint_id,
+    )
+    return delivery_id
