@@ -172,13 +172,15 @@ def moves(arrived: Sequence[tuple[NewMessage, Entry]]) -> list[ChatMove]:
                 last_message_id=message.id,
                 last_message_at=message.sent_at,
                 last_inbound_at=inbound_at,
-                unread=1 if inbound_at else -1,
+                unread=1 if inbound_at else 0,
+                answered=inbound_at is None,
             )
             continue
         move.last_message_id = message.id
         move.last_message_at = max(move.last_message_at, message.sent_at)
         move.last_inbound_at = inbound_at or move.last_inbound_at
-        move.unread = max(move.unread, 0) + 1 if inbound_at else -1
+        move.unread = move.unread + 1 if inbound_at else 0
+        move.answered |= inbound_at is None
     return list(found.values())
 
 

@@ -98,12 +98,12 @@ _MOVE_CHATS = """
            last_message_id = greatest(excluded.last_message_id, c.last_message_id),
            last_message_at = greatest(excluded.last_message_at, c.last_message_at),
            last_inbound_at = greatest(excluded.last_inbound_at, c.last_inbound_at),
-           unread = CASE WHEN excluded.unread < 0 THEN 0 ELSE c.unread + excluded.unread END
+           unread = c.unread + excluded.unread
 """
 
 
 class ChatMove(Struct, kw_only=True):
-    """What a batch did to one chat. `unread` below zero: the owner answered, so all is read."""
+    """What a batch did to one chat."""
 
     tenant_id: str
     session_id: str
@@ -114,13 +114,25 @@ class ChatMove(Struct, kw_only=True):
     last_message_at: datetime
     last_inbound_at: datetime | None
     unread: int
+    """Arrived since the owner last answered."""
+    answered: bool = False
+    """The owner answered: what was unread before is read."""
+
+
+_READ_CHATS = """
+    UPDATE whatsapp_chats c SET unread = 0
+    FROM unnest($1::text[], $2::text[]) AS m (session_id, jid) WHERE c.session_id = m.session_id AND c.jid = m.jid
+"""
 
 
 async def move_chats(conn: Connection, moves: Sequence[ChatMove]) -> None:
     """One move for each chat."""
     if moves:
         ordered = sorted(moves, key=lambda move: (move.session_id, move.jid))
-        columns = [[getattr(move, name) for move in ordered] for name in ChatMove.__struct_fields__]
+        answered = [move for move in ordered if move.answered]
+        if answered:
+            await conn.execute(_READ_CHATS, [m.session_id for m in answered], [m.jid for m in answered])
+        columns = [[getattr(move, name) for move in ordered] for name in ChatMove.__struct_fields__[:-1]]
         await conn.execute(_MOVE_CHATS, *columns)
 
 

@@ -1,0 +1,296 @@
+"""The inbox: from the journal into Postgres, once, whole, with everything that is owed."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+
+from relay.engines.engine import Acknowledged, Called, Edited, Reacted, Revoked
+from relay.host.inbox import Inbox
+from relay.host.journal import Journal
+from relay.model.ids import SessionId, TenantId, new_message_id
+from relay.model.message import Party
+from relay.store import contacts, messages, outgoing
+from relay.store.doorbell import Doorbell
+from relay.store.messages import Filter
+from relay.store.outgoing import Accepted
+from relay.store.pool import Pool
+from relay.vault import DataKey
+from tests.accounts import AT, MARIA, MARIA_CHAT, add_session, received, record_of
+from tests.owing import add_endpoint
+
+Account = tuple[TenantId, SessionId]
+DATA_KEY = DataKey(b"k" * 32)
+
+
+class Desk:
+    """A journal and its inbox on a test's own database."""
+
+    def __init__(self, pool: Pool, url: str, folder: Path, *, batch: int = 100) -> None:
+        self.pool = pool
+        self.now = 0.0
+        self.journal = Journal(folder)
+        self.inbox = Inbox(
+            pool, Doorbell(pool, url, name="tests"), self.journal, batch=batch, monotonic=lambda: self.now
+        )
+
+    async def take(self, account: Account, *entries: Any) -> None:
+        """Journal `entries` and store them."""
+        for entry in entries:
+            self.journal.append(record_of(account, entry))
+        while await self.inbox.work():
+            pass
+
+    async def messages(self, account: Account) -> list[Any]:
+        async with self.pool.acquire() as conn:
+            found = await messages.list_messages(conn, account[0], Filter(), before=None, limit=200)
+        return found[::-1]
+
+    async def events(self, *types: str) -> list[dict[str, Any]]:
+        rows = await self.pool.fetch("SELECT type, body FROM events ORDER BY id")
+        return [msgspec.json.decode(row["body"]) for row in rows if not types or row["type"] in types]
+
+
+@pytest.fixture
+async def desk(pool: Pool, url: str, tmp_path: Path) -> Desk:
+    return Desk(pool, url, tmp_path)
+
+
+@pytest.fixture
+async def account(pool: Pool) -> Account:
+    async with pool.acquire() as conn:
+        return await add_session(conn)
+
+
+async def test_one_message_leaves_everything_of_it(desk: Desk, pool: Pool, account: Account) -> None:
+    """A message, its contact, its chat, its event and the delivery owed, all from one entry."""
+    async with pool.acquire() as conn:
+        endpoint, _ = await add_endpoint(conn, tenant=(account[0], DATA_KEY))
+    await desk.take(account, received("W1"))
+    (message,) = await desk.messages(account)
+    (event,) = await desk.events()
+    (contact,) = await pool.fetch("SELECT * FROM whatsapp_contacts")
+    (chat,) = await pool.fetch("SELECT * FROM whatsapp_chats")
+    (delivery,) = await pool.fetch("SELECT * FROM deliveries")
+    assert message.content == {"text": "Olá"}
+    assert message.sender == Party(pn=MARIA.pn, lid=MARIA.lid, contact_id=contact["id"])
+    assert event["type"] == "message.received"
+    assert event["data"]["messageId"] == message.id
+    assert event["data"]["from"] == {"pn": MARIA.pn, "lid": MARIA.lid, "contactId": contact["id"]}
+    assert (chat["jid"], chat["unread"], chat["last_message_id"]) == (MARIA_CHAT, 1, message.id)
+    assert delivery["endpoint_id"] == endpoint.id
+
+
+async def test_a_replay_doubles_nothing(
+    desk: Desk, pool: Pool, url: str, tmp_path: Path, account: Account
+) -> None:
+    """The same journal read again, as after a kill before the commit was noted, changes nothing at all."""
+    entries = [
+        received("W1"),
+        received("W2", reply_to="W1"),
+        Edited(wa_id="W1", chat=MARIA_CHAT, sender=MARIA, text="Oi", at=AT),
+        Reacted(wa_id="W2", chat=MARIA_CHAT, sender=MARIA, emoji="👍", at=AT),
+        Revoked(wa_id="W2", chat=MARIA_CHAT, sender=MARIA, at=AT),
+        Called(call_id="C1", sender=MARIA, video=False, at=AT),
+    ]
+    await desk.take(account, *entries)
+    before = await _everything(pool)
+    (tmp_path / "again").mkdir()
+    again = Desk(pool, url, tmp_path / "again")
+    await again.take(account, *entries)
+    assert await _everything(pool) == before
+    assert len(await desk.events()) == 6
+
+
+async def _everything(pool: Pool) -> list[list[Any]]:
+    tables = [
+        "whatsapp_messages",
+        "whatsapp_contacts",
+        "whatsapp_chats",
+        "events",
+        "deliveries",
+        "reply_tasks",
+    ]
+    return [await pool.fetch(f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables]
+
+
+async def test_a_name_is_session_chat_sender_and_id(desk: Desk, pool: Pool, account: Account) -> None:
+    """The same WhatsApp id from another sender, in another chat, or of another session is another message."""
+    async with pool.acquire() as conn:
+        other = await add_session(conn, tenant_id=account[0])
+    group = "120363000000000001@g.us"
+    await desk.take(account, received("W1"), received("W1", chat=group))
+    await desk.take(account, received("W1", chat=group, sender=Party(pn="5511999990002")))
+    await desk.take(other, received("W1"))
+    assert len(await desk.messages(account)) == 4
+
+
+async def test_a_batch_that_fails_is_read_again(desk: Desk, pool: Pool, account: Account) -> None:
+    """When the transaction breaks nothing is left of it, and nothing of the journal is passed over."""
+    await pool.execute("ALTER TABLE events RENAME TO gone")
+    desk.journal.append(record_of(account, received("W1")))
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await desk.inbox.work()
+    assert await pool.fetchval("SELECT count(*) FROM whatsapp_messages") == 0
+    await pool.execute("ALTER TABLE gone RENAME TO events")
+    await desk.inbox.work()
+    assert await pool.fetchval("SELECT count(*) FROM whatsapp_messages") == 1
+
+
+async def test_a_contact_known_by_one_name_then_both_stays_one(
+    desk: Desk, account: Account, pool: Pool
+) -> None:
+    """First by number, then by LID, then by both: the two rows become the older one, and its messages follow."""
+    await desk.take(account, received("W1", sender=Party(pn="5511999990003"), name=None))
+    await desk.take(account, received("W2", sender=Party(lid="777"), name=None))
+    assert await pool.fetchval("SELECT count(*) FROM whatsapp_contacts") == 2
+    await desk.take(account, received("W3", sender=Party(pn="5511999990003", lid="777"), name="Ana"))
+    (contact,) = await pool.fetch("SELECT * FROM whatsapp_contacts")
+    assert (contact["pn"], contact["lid"], contact["name"]) == ("5511999990003", "777", "Ana")
+    assert {m.sender.contact_id for m in await desk.messages(account)} == {contact["id"]}
+
+
+async def test_only_its_sender_edits_or_revokes_a_message(desk: Desk, account: Account) -> None:
+    """A stranger's edit and revoke change nothing and make no event; the sender's do, once."""
+    stranger = Party(pn="5511999990009")
+    await desk.take(
+        account,
+        received("W1"),
+        Edited(wa_id="W1", chat=MARIA_CHAT, sender=stranger, text="no", at=AT),
+        Revoked(wa_id="W1", chat=MARIA_CHAT, sender=stranger, at=AT),
+        Edited(wa_id="W1", chat=MARIA_CHAT, sender=MARIA, text="yes", at=AT),
+    )
+    (message,) = await desk.messages(account)
+    assert message.content == {"text": "yes"}
+    assert message.revoked_at is None
+    await desk.take(account, Revoked(wa_id="W1", chat=MARIA_CHAT, sender=MARIA, at=AT))
+    (message,) = await desk.messages(account)
+    assert (message.content, message.revoked_at) == ({}, AT)
+    assert len(await desk.events("message.edited")) == len(await desk.events("message.revoked")) == 1
+
+
+async def test_receipts_only_lift(desk: Desk, pool: Pool, account: Account) -> None:
+    """Read, then a late delivered: the status stays read; each move is one event and one line of history."""
+    await _sent(pool, account, "W1")
+    for status in ("read", "delivered", "read"):
+        await desk.take(account, Acknowledged(wa_ids=["W1"], chat=MARIA_CHAT, status=status, at=AT))
+    (message,) = await desk.messages(account)
+    assert message.status == "read"
+    assert [line["status"] for line in message.history] == ["queued", "sending", "sent", "read"]
+    assert [event["data"]["status"] for event in await desk.events("message.status")] == ["read"]
+
+
+async def test_a_receipt_before_its_send_is_settled_waits(desk: Desk, pool: Pool, account: Account) -> None:
+    """WhatsApp may report a message read before we have stored its id: the receipt is tried again, for a while."""
+    await desk.take(account, Acknowledged(wa_ids=["W1"], chat=MARIA_CHAT, status="read", at=AT))
+    await _sent(pool, account, "W1")
+    await desk.inbox.work()
+    assert [message.status for message in await desk.messages(account)] == ["read"]
+    await desk.take(account, Acknowledged(wa_ids=["W2"], chat=MARIA_CHAT, status="read", at=AT))
+    desk.now += 31
+    await _sent(pool, account, "W2")
+    await desk.inbox.work()
+    assert [message.status for message in await desk.messages(account)] == ["read", "sent"]
+
+
+async def _sent(pool: Pool, account: Account, wa_id: str) -> None:
+    """A message that went out and is settled."""
+    tenant_id, session_id = account
+    message_id = new_message_id()
+    async with pool.acquire() as conn:
+        await outgoing.insert_accepted(
+            conn,
+            [
+                Accepted(
+                    id=message_id,
+                    tenant_id=tenant_id,
+                    session_id=session_id,
+                    chat=MARIA_CHAT,
+                    origin="api",
+                    type="text",
+                    content={"text": "Bom dia"},
+                    reply_to=None,
+                    mentions=[],
+                    budgeted=False,
+                    at=AT,
+                )
+            ],
+        )
+        await conn.execute(
+            "INSERT INTO leases VALUES ($1, 'h', 1, now() + interval '1 hour') ON CONFLICT DO NOTHING",
+            session_id,
+        )
+        terms = await outgoing.claim_messages(conn, [message_id], holder="h")
+        settled = outgoing.Settlement(
+            id=message_id, term=terms[message_id], status="sent", at=AT, wa_id=wa_id
+        )
+        assert await outgoing.settle_messages(conn, [settled])
+
+
+async def test_bots_are_asked_only_about_what_is_new(desk: Desk, pool: Pool) -> None:
+    """A reply task for a contact's fresh message; none for our own, an offline or an old one, or without automation."""
+    async with pool.acquire() as conn:
+        on = await add_session(conn, automation=True)
+        off = await add_session(conn)
+    await desk.take(
+        on,
+        received("W1"),
+        received("W2", from_me=True),
+        received("W3", offline=True),
+        received("W4", history=True),
+        Reacted(wa_id="W1", chat=MARIA_CHAT, sender=MARIA, emoji="👍", at=AT),
+    )
+    await desk.take(off, received("W5"))
+    (fresh,) = [message for message in await desk.messages(on) if message.wa_id == "W1"]
+    assert [row["message_id"] for row in await pool.fetch("SELECT * FROM reply_tasks")] == [fresh.id]
+
+
+async def test_what_the_owner_writes_on_the_phone_is_ours(desk: Desk, pool: Pool, account: Account) -> None:
+    """It is outgoing, marked as the phone's, belongs to the chat's contact, and reads the chat."""
+    await desk.take(account, received("W1"), received("W2", from_me=True, sender=Party(pn="5511888880000")))
+    mine = (await desk.messages(account))[1]
+    assert (mine.direction, mine.origin, mine.status) == ("outgoing", "phone", "sent")
+    chat = await pool.fetchrow("SELECT * FROM whatsapp_chats")
+    assert chat is not None
+    assert (chat["unread"], chat["contact_id"]) == (0, mine.sender.contact_id)
+    assert (await desk.events("message.received"))[1]["data"]["fromMe"] is True
+
+
+async def test_a_deleted_session_leaves_no_trace(desk: Desk, pool: Pool, account: Account) -> None:
+    """What was journaled before a session was deleted is dropped, and what stands beside it is stored."""
+    async with pool.acquire() as conn:
+        gone = await add_session(conn, tenant_id=account[0])
+        await conn.execute("DELETE FROM whatsapp_sessions WHERE id = $1", gone[1])
+    desk.journal.append(record_of(gone, received("W1")))
+    await desk.take(account, received("W2"))
+    assert [message.wa_id for message in await desk.messages(account)] == ["W2"]
+
+
+async def test_deleting_a_contact_removes_everything_of_it(desk: Desk, pool: Pool, account: Account) -> None:
+    """Messages, events, what is owed of them, the chat and the contact go; another contact's stay."""
+    async with pool.acquire() as conn:
+        await add_endpoint(conn, tenant=(account[0], DATA_KEY))
+    other = Party(pn="5511999990004")
+    await desk.take(
+        account, received("W1"), received("W2", sender=other, chat="5511999990004@s.whatsapp.net")
+    )
+    maria = await pool.fetchval("SELECT id FROM whatsapp_contacts WHERE pn = $1", MARIA.pn)
+    async with pool.acquire() as conn, conn.transaction():
+        await contacts.delete_contact(conn, account[0], maria)
+    assert [message.wa_id for message in await desk.messages(account)] == ["W2"]
+    for table in ("whatsapp_contacts", "whatsapp_chats", "events", "deliveries"):
+        assert await pool.fetchval(f"SELECT count(*) FROM {table}") == 1, table
+
+
+async def test_chat_moves_count_unread_over_batches(desk: Desk, pool: Pool, account: Account) -> None:
+    """Unread grows by what arrives and ends when the owner answers; the last message is the latest."""
+    await desk.take(account, received("W1"), received("W2", sent_at=AT + timedelta(seconds=1)))
+    await desk.take(account, received("W3", sent_at=AT + timedelta(seconds=2)))
+    chat = await pool.fetchrow("SELECT * FROM whatsapp_chats")
+    assert chat is not None
+    assert (chat["unread"], chat["last_message_at"]) == (3, AT + timedelta(seconds=2))
+    await desk.take(account, received("W4"), received("W5", from_me=True), received("W6"))
+    assert await pool.fetchval("SELECT unread FROM whatsapp_chats") == 1
