@@ -3,7 +3,6 @@
 Each engine's network implements `PhoneNetwork`; the suite speaks to it alone.
 """
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -32,16 +31,18 @@ class Recorder:
     def journal(self, entry: Entry) -> None:
         self.entries.append(entry)
 
-    def heard(self) -> list[str]:
-        """The signals' names."""
+    @property
+    def names(self) -> list[str]:
+        """What was signalled, by name."""
         return [type(signal).__name__ for signal in self.signals]
 
     def get(self, kind: type[T]) -> T:
         """The last signal or entry of `kind`."""
-        return [said for said in [*self.signals, *self.entries] if isinstance(said, kind)][-1]
+        return self.list_of(kind)[-1]
 
     def list_of(self, kind: type[T]) -> list[T]:
-        return [entry for entry in self.entries if isinstance(entry, kind)]
+        """All signals or entries of `kind`."""
+        return [said for said in [*self.signals, *self.entries] if isinstance(said, kind)]
 
     @property
     def auth(self) -> bytes:
@@ -75,9 +76,6 @@ class PhoneNetwork(Protocol):
 
     async def read_outbox(self, account: Account) -> list[dict[str, Any]]:
         """What the phones received from the account, oldest first."""
-
-
-NetworkMaker = Callable[[], PhoneNetwork]
 
 
 async def link(phones: PhoneNetwork, account: Account, listener: Listener) -> Engine:

@@ -43,9 +43,7 @@ class SandboxPhones:
 
     async def new_account(self, **how: Any) -> Account:
         tenant_id, session_id = ids.new_tenant_id(), ids.new_session_id()
-        await self.pool.execute(
-            "INSERT INTO tenants (id, name, data_key) VALUES ($1, 'Acme', '')", tenant_id
-        )
+        await self.pool.execute("INSERT INTO tenants (id, name, data_key) VALUES ($1, 'Acme', '')", tenant_id)
         await self.pool.execute(
             "INSERT INTO whatsapp_sessions (id, tenant_id, name, engine) VALUES ($1, $2, 'Front desk', 'sandbox')",
             session_id,
@@ -67,9 +65,10 @@ class SandboxPhones:
 
     async def ask(self, account: Account, body: ScanIn | InboundIn | FaultIn) -> int:
         """Insert a command and leave it."""
-        return await store.insert_command(
-            self.pool, tenant_id=account.tenant_id, session_id=account.session_id, body=command_of(body)
-        )
+        async with self.pool.acquire() as conn:
+            return await store.insert_command(
+                conn, tenant_id=account.tenant_id, session_id=account.session_id, body=command_of(body)
+            )
 
     async def scan(self, account: Account, phone: str | None = None) -> None:
         await self.ask(account, ScanIn(phone=phone))

@@ -1,7 +1,5 @@
 """Every engine: linking a device, resuming it, removing it."""
 
-from datetime import timedelta
-
 from msgspec import structs
 
 from relay.engines.engine import CodeShown, Connected, Linked, QrShown
@@ -15,10 +13,132 @@ async def test_scan_links(phones: PhoneNetwork) -> None:
 
     await engine.start()
     await phones.settle()
-    assert heard.heard() == ["QrShown"]
+    assert heard.names == ["QrShown"]
     await phones.scan(account, "+55 11 98765-4321")
 
-    assert heard.heard() == ["QrShown", "Linked", "AuthChanged", "Connected"]
+    assert heard.names == ["QrShown", "Linked", "AuthChanged", "Connected"]
     assert heard.get(Linked).phone == heard.get(Connected).phone == "5511987654321"
     assert heard.get(Connected).lid
     await engine.stop()
+
+
+async def test_qr_renews_then_expires(phones: PhoneNetwork) -> None:
+    """Each QR is another one, the first lasts 60 s and the next 20 s; after the last the engine has stopped."""
+    account, heard = await phones.new_account(), Recorder()
+    engine = phones.engine(account, heard)
+    await engine.start()
+    await phones.settle()
+    assert (heard.get(QrShown).expires_at - phones.now).total_seconds() == 60
+
+    await phones.advance(59)
+    assert heard.names == ["QrShown"]
+    await phones.advance(1)
+    assert (heard.get(QrShown).expires_at - phones.now).total_seconds() == 20
+    for _ in range(4):
+        await phones.advance(20)
+    assert heard.names == ["QrShown"] * 6
+    assert len({qr.text for qr in heard.list_of(QrShown)}) == 6
+    await phones.advance(20)
+    assert heard.names[6:] == ["LinkExpired"]
+
+    await phones.scan(account)
+    assert heard.names[7:] == []
+
+
+async def test_link_again_after_expiry(phones: PhoneNetwork) -> None:
+    """An engine whose codes were used up shows new ones when it is started again, and those link."""
+    account, heard = await phones.new_account(), Recorder()
+    engine = phones.engine(account, heard)
+    await engine.start()
+    await phones.advance(60)
+    for _ in range(5):
+        await phones.advance(20)
+    assert heard.names[-1] == "LinkExpired"
+
+    await engine.start()
+    await phones.scan(account)
+    assert heard.names[-4:] == ["QrShown", "Linked", "AuthChanged", "Connected"]
+
+
+async def test_pairing_code_links(phones: PhoneNetwork) -> None:
+    """With method `code` a pairing code is shown, and the phone that types it in links."""
+    account, heard = await phones.new_account(link_method="code", link_phone="+5511987654321"), Recorder()
+    engine = phones.engine(account, heard)
+    await engine.start()
+    await phones.settle()
+
+    left, dash, right = heard.get(CodeShown).code.partition("-")
+    assert (len(left), dash, len(right)) == (4, "-", 4)
+    assert heard.get(CodeShown).expires_at > phones.now
+    await phones.scan(account)
+    assert heard.get(Connected).phone == "5511987654321"
+
+
+async def test_pairing_code_expires(phones: PhoneNetwork) -> None:
+    """A pairing code that nobody types in ends the attempt."""
+    account, heard = await phones.new_account(link_method="code", link_phone="+5511987654321"), Recorder()
+    await phones.engine(account, heard).start()
+    await phones.advance(160)
+    assert heard.names == ["CodeShown", "LinkExpired"]
+
+
+async def test_resume(phones: PhoneNetwork) -> None:
+    """With the auth that it gave, another engine connects at once as the same account, without a code."""
+    account, first, second = await phones.new_account(), Recorder(), Recorder()
+    engine = await link(phones, account, first)
+    await engine.stop()
+
+    resumed = phones.engine(structs.replace(account, auth=first.auth), second)
+    await resumed.start()
+    await phones.settle()
+
+    assert second.names == ["Connected"]
+    assert second.get(Connected) == first.get(Connected)
+    await resumed.stop()
+
+
+async def test_start_again_resumes(phones: PhoneNetwork) -> None:
+    """An engine that was linked resumes when it is stopped and started, though its Account says nothing of it."""
+    account, heard = await phones.new_account(), Recorder()
+    engine = await link(phones, account, heard)
+    await engine.stop()
+    await engine.start()
+    await phones.settle()
+    assert heard.names[4:] == ["Connected"]
+
+
+async def test_logout(phones: PhoneNetwork) -> None:
+    """After logout the device is gone: starting again shows a code."""
+    account, heard = await phones.new_account(), Recorder()
+    engine = await link(phones, account, heard)
+    await engine.logout()
+    await engine.start()
+    await phones.settle()
+    assert heard.names[4:] == ["QrShown"]
+
+
+async def test_stop_is_safe(phones: PhoneNetwork) -> None:
+    """Stop may come before start, twice, and while a code is on show; nothing is said afterwards."""
+    account, heard = await phones.new_account(), Recorder()
+    engine = phones.engine(account, heard)
+    await engine.stop()
+    await engine.start()
+    await phones.settle()
+    await engine.stop()
+    await engine.stop()
+
+    await phones.advance(600)
+    await phones.scan(account)
+    assert heard.names == ["QrShown"]
+
+
+async def test_second_connection_replaces_first(phones: PhoneNetwork) -> None:
+    """The same device connected twice: the first connection is told that it was replaced."""
+    account, first, second = await phones.new_account(), Recorder(), Recorder()
+    await link(phones, account, first)
+    again = phones.engine(structs.replace(account, auth=first.auth), second)
+    await again.start()
+    await phones.settle()
+
+    assert first.names[-1] == "StreamReplaced"
+    assert second.names == ["Connected"]
