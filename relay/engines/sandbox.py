@@ -198,6 +198,7 @@ class SandboxEngine:
             return
         line.silent = False
         self._listener.signal(Restored())
+        self._exchange.bell.ring()
         for held in self._silenced:
             _release(held)
 

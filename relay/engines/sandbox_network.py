@@ -111,6 +111,7 @@ class SandboxNetwork:
     async def _carry_out(self) -> bool:
         """One look at the table; True when there is more."""
         rows = await self._list_commands()
+        moving = any(not load.line.silent for load in self._loads.values())
         finished = await self._carry_loads()
         # Sessions that have not taken their oldest message yet: nothing overtakes it.
         waiting = set(self._loads)
@@ -127,10 +128,11 @@ class SandboxNetwork:
             await store.delete_commands(self._pool, finished)
         if crashing:
             self._kill()
-        moving = any(not load.line.silent for load in self._loads.values())
         return moving or carried >= _ENTRIES_A_TURN or len(rows) == _MOST_COMMANDS
 
     async def _list_commands(self) -> list[CommandRow]:
+        if not (self._exchange.live or self._exchange.faults) or not await store.has_commands(self._pool):
+            return []
         every: list[SessionId] = []
         others: list[SessionId] = []
         for session_id, engine in self._exchange.live.items():
@@ -140,8 +142,6 @@ class SandboxNetwork:
         others += [
             session_id for session_id in self._exchange.faults if session_id not in self._exchange.live
         ]
-        if not every and not others:
-            return []
         return await store.list_commands(self._pool, every=every, but_inbound=others, limit=_MOST_COMMANDS)
 
     async def _carry_loads(self) -> list[int]:

@@ -54,6 +54,15 @@ async def insert_command(
     return command_id
 
 
+_HAS_COMMANDS = "SELECT EXISTS (SELECT FROM sandbox_commands)"
+
+
+async def has_commands(conn: Connection | Pool) -> bool:
+    """Whether anybody asked for anything: what an idle host asks instead of naming its thousand sessions."""
+    has: bool = await conn.fetchval(_HAS_COMMANDS)
+    return has
+
+
 # The host serves many tenants: the sessions whose engines it runs are its to read.
 _LIST_COMMANDS = """
     SELECT id, session_id, body, created_at FROM sandbox_commands

@@ -51,6 +51,10 @@ class SandboxPhones:
         )
         return structs.replace(Account(session_id=session_id, tenant_id=tenant_id, auth=None), **how)
 
+    def account_of(self, owner: tuple[ids.TenantId, ids.SessionId]) -> Account:
+        """An account whose rows somebody else has made."""
+        return Account(tenant_id=owner[0], session_id=owner[1], auth=None)
+
     def engine(self, account: Account, listener: Listener) -> Engine:
         return self.network.engine(account, listener)
 
