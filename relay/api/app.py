@@ -9,7 +9,7 @@ from litestar.datastructures import State
 from litestar.types import ControllerRouterHandler
 
 from relay import __version__
-from relay.api import admin, endpoints
+from relay.api import admin, endpoints, messages, sandbox, send, sessions
 from relay.api.auth import Authenticator, admit
 from relay.api.docs import openapi_config
 from relay.api.errors import answer_error
@@ -34,6 +34,34 @@ ROUTES: list[ControllerRouterHandler] = [
             admin.rotate_key,
         ],
         tags=["admin"],
+    ),
+    Router(
+        "/api/v1/whatsapp",
+        route_handlers=[
+            sessions.create_session,
+            sessions.list_sessions,
+            sessions.read_session,
+            sessions.update_session,
+            sessions.delete_session,
+            sessions.connect_session,
+            sessions.disconnect_session,
+            sessions.logout_session,
+            sandbox.scan_code,
+            sandbox.create_inbound,
+            sandbox.create_fault,
+            sandbox.list_outbox,
+        ],
+        tags=["sessions"],
+    ),
+    Router(
+        "/api/v1/whatsapp",
+        route_handlers=[
+            send.send_message,
+            messages.list_messages,
+            messages.read_message,
+            messages.list_chats,
+        ],
+        tags=["messages"],
     ),
     Router(
         "/api/v1/webhooks",

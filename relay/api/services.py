@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cached_property
 
+import httpx
 from msgspec import Struct
 
+from relay.api.accept import Acceptor
 from relay.config import Config
+from relay.egress.fetch import http_client
 from relay.egress.guard import AddressGuard
 from relay.store.blobs import Blobs
 from relay.store.doorbell import Doorbell
@@ -17,7 +21,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Services(Struct, frozen=True, kw_only=True):
+class Services(Struct, frozen=True, kw_only=True, dict=True):
     config: Config
     pool: Pool
     vault: Vault
@@ -27,3 +31,18 @@ class Services(Struct, frozen=True, kw_only=True):
     operator_key: str | None = None
     """RELAY_OPERATOR_KEY, which opens what a stored operator's key opens."""
     now: Callable[[], datetime] = utc_now
+
+    @cached_property
+    def acceptor(self) -> Acceptor:
+        """Takes messages to be sent, in batches."""
+        return Acceptor(self.pool, self.doorbell)
+
+    @cached_property
+    def fetcher(self) -> httpx.AsyncClient:
+        """Fetches media by URL, where the guard allows; `aclose` closes it."""
+        timeout_seconds = self.config.media.fetch_timeout_seconds
+        return http_client(self.guard, timeout_seconds=timeout_seconds, max_answer_bytes=None)
+
+    async def aclose(self) -> None:
+        if "fetcher" in self.__dict__:
+            await self.fetcher.aclose()

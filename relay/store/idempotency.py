@@ -49,6 +49,11 @@ _FIND = """
     SELECT body_hash, status_code, body FROM idempotency_keys WHERE tenant_id = $1 AND route = $2 AND key = $3
 """
 
+_FIND_COUNTING = f"""
+    SELECT body_hash, status_code, body FROM idempotency_keys AS i
+    WHERE tenant_id = $1 AND route = $2 AND key = $3 AND NOT {_LAPSED}
+"""
+
 
 async def reserve(conn: Connection, place: Place, body_hash: bytes) -> Answer | datetime:
     """The instant that marks our reservation, or the answer that stands there already."""
@@ -62,6 +67,12 @@ async def reserve(conn: Connection, place: Place, body_hash: bytes) -> Answer | 
         # Released between the two statements: as good as still being worked on.
         return Answer(place=place, body_hash=body_hash, status_code=None, body=None)
     return Answer(place=place, **row)
+
+
+async def find_answer(conn: Connection, place: Place) -> Answer | None:
+    """What stands there and counts, for work that is better not begun twice; `insert_answers` decides."""
+    row = await conn.fetchrow(_FIND_COUNTING, place.tenant_id, place.route, place.key)
+    return None if row is None else Answer(place=place, **row)
 
 
 _SETTLE = """

@@ -90,14 +90,20 @@ async def find_owner(conn: Connection, session_id: str) -> TenantId | None:
 
 
 async def list_sessions(
-    conn: Connection, tenant_id: TenantId | None, *, before: str | None, limit: int
+    conn: Connection,
+    tenant_id: TenantId | None,
+    *,
+    before: str | None,
+    limit: int,
+    status: SessionStatus | None = None,
 ) -> list[Session]:
     """A tenant's sessions, newest first; None lists every tenant's, for the operator."""
     rows = await conn.fetch(
-        f"{_VIEW} WHERE ($1::text IS NULL OR s.tenant_id = $1) AND ($2::text IS NULL OR s.id < $2)"
-        " ORDER BY s.id DESC LIMIT $3",
+        f"SELECT * FROM ({_VIEW}) AS v WHERE ($1::text IS NULL OR tenant_id = $1)"
+        " AND ($2::text IS NULL OR id < $2) AND ($3::text IS NULL OR seen_status = $3) ORDER BY id DESC LIMIT $4",
         tenant_id,
         before,
+        status,
         limit,
     )
     return [_session(row) for row in rows]

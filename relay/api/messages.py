@@ -1,0 +1,185 @@
+"""Messages and chats as they are read."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from litestar import get
+from litestar.params import FromPath, QueryParameter
+from msgspec import field
+
+from relay.api.auth import owner_of, requires, tenant_of
+from relay.api.paging import Cursor, Limit, Page
+from relay.api.request import Request
+from relay.api.wire import Out
+from relay.host.facts import chat_kind
+from relay.model.ids import ContactId, MessageId, SessionId
+from relay.model.message import Message, MessageStatus, MessageType, Origin, Party
+from relay.model.tenant import Scope
+from relay.store import messages
+from relay.store.messages import Chat, Filter
+
+CompanyId = Annotated[str | None, QueryParameter(name="companyId", description="For the operator.")]
+SessionFilter = Annotated[str | None, QueryParameter(name="sessionId")]
+
+
+class MessageOut(Out, frozen=True, kw_only=True):
+    id: MessageId
+    message_id: MessageId
+    session_id: SessionId
+    chat: str
+    chat_type: str
+    contact_id: ContactId | None
+    """The other side of a private chat, or who wrote in a group."""
+    direction: Literal["inbound", "outgoing"]
+    origin: Origin
+    from_: Party = field(name="from")
+    """Who wrote it; nobody is named for what the account itself wrote."""
+    sender_name: str | None
+    type: MessageType
+    content: dict[str, Any]
+    status: MessageStatus
+    error: str | None
+    wa_message_id: str | None
+    reply_to: str | None
+    mentions: list[str]
+    edited_at: datetime | None
+    revoked_at: datetime | None
+    sent_at: datetime
+
+
+class MessageDetailOut(MessageOut, frozen=True, kw_only=True):
+    history: list[dict[str, Any]]
+    """`{status, at}`, oldest first."""
+
+
+class MessageList(Out, frozen=True, kw_only=True):
+    messages: list[MessageOut]
+    next_cursor: str | None
+
+
+class ChatOut(Out, frozen=True, kw_only=True):
+    session_id: SessionId
+    chat: str
+    chat_type: str
+    name: str | None
+    contact_id: ContactId | None
+    last_message_id: MessageId | None
+    last_message_at: datetime | None
+    unread: int
+
+
+class ChatList(Out, frozen=True, kw_only=True):
+    chats: list[ChatOut]
+    next_cursor: str | None
+
+
+@get("/messages", opt=requires(Scope.MESSAGES_READ), summary="List messages, newest first")
+async def list_messages(
+    request: Request,
+    *,
+    company_id: CompanyId = None,
+    session_id: SessionFilter = None,
+    chat: str | None = None,
+    direction: Literal["inbound", "outgoing"] | None = None,
+    type: MessageType | None = None,
+    status: MessageStatus | None = None,
+    contact_id: Annotated[str | None, QueryParameter(name="contactId")] = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> MessageList:
+    page = Page.of(limit, cursor)
+    wanted = Filter(
+        session_id=session_id,
+        chat=chat,
+        direction=direction,
+        type=type,
+        status=status,
+        contact_id=contact_id,
+        since=_in_utc(since),
+        until=_in_utc(until),
+    )
+    tenant_id = tenant_of(request.principal, company_id)
+    async with request.services.pool.acquire() as conn:
+        rows = await messages.list_messages(conn, tenant_id, wanted, before=page.before, limit=page.fetch)
+    shown, next_cursor = page.cut(rows, lambda message: message.id)
+    return MessageList(messages=[MessageOut(**_fields(row)) for row in shown], next_cursor=next_cursor)
+
+
+@get(
+    "/messages/{message_id:str}",
+    opt=requires(Scope.MESSAGES_READ),
+    summary="Read a message with the history of its status",
+)
+async def read_message(request: Request, message_id: FromPath[str]) -> MessageDetailOut:
+    async with request.services.pool.acquire() as conn:
+        tenant_id = await owner_of(request.principal, conn, message_id)
+        message = await messages.get_message(conn, tenant_id, message_id)
+    return message_detail_out(message)
+
+
+@get("/chats", opt=requires(Scope.MESSAGES_READ), summary="List chats, the latest message first")
+async def list_chats(
+    request: Request,
+    company_id: CompanyId = None,
+    session_id: SessionFilter = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> ChatList:
+    page = Page.of(limit, cursor)
+    tenant_id = tenant_of(request.principal, company_id)
+    async with request.services.pool.acquire() as conn:
+        rows = await messages.list_chats(
+            conn, tenant_id, session_id=session_id, before=page.before, limit=page.fetch
+        )
+    shown, next_cursor = page.cut(rows, lambda chat: chat.last_message_id or "")
+    return ChatList(chats=[_chat_out(chat) for chat in shown], next_cursor=next_cursor)
+
+
+def message_detail_out(message: Message) -> MessageDetailOut:
+    return MessageDetailOut(history=message.history, **_fields(message))
+
+
+def _fields(message: Message) -> dict[str, Any]:
+    sender, inbound = message.sender, message.direction == "inbound"
+    return {
+        "id": message.id,
+        "message_id": message.id,
+        "session_id": message.session_id,
+        "chat": message.chat,
+        "chat_type": chat_kind(message.chat),
+        "contact_id": sender.contact_id,
+        "direction": message.direction,
+        "origin": message.origin,
+        "from_": sender if inbound else Party(pn=sender.pn, lid=sender.lid),
+        "sender_name": message.sender_name,
+        "type": message.type,
+        "content": message.content,
+        "status": message.status,
+        "error": message.error,
+        "wa_message_id": message.wa_id,
+        "reply_to": message.reply_to,
+        "mentions": message.mentions,
+        "edited_at": message.edited_at,
+        "revoked_at": message.revoked_at,
+        "sent_at": message.sent_at,
+    }
+
+
+def _chat_out(chat: Chat) -> ChatOut:
+    return ChatOut(
+        session_id=chat.session_id,
+        chat=chat.jid,
+        chat_type=chat_kind(chat.jid),
+        name=chat.name,
+        contact_id=chat.contact_id,
+        last_message_id=chat.last_message_id,
+        last_message_at=chat.last_message_at,
+        unread=chat.unread,
+    )
+
+
+def _in_utc(at: datetime | None) -> datetime | None:
+    """An instant without a zone is taken as UTC, not as the server's own time."""
+    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at

@@ -1,0 +1,202 @@
+"""POST /send: a message is checked, made durable, and answered; the host that runs the session sends it.
+
+body ──► session ──► recipient ──► content ──► budget (when it rejects) ──► Acceptor ──► 202
+                                                                               └─ Prefer: wait ─► 200, settled
+"""
+
+import re
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Response, post
+from litestar.params import JSONBody
+from msgspec import UNSET, Meta, UnsetType, field
+
+from relay.api.accept import Sending
+from relay.api.auth import requires
+from relay.api.content import ReactionContent, convert, structured, text_of
+from relay.api.idempotency import OWN_IDEMPOTENCY, hash_of, judge, read_key, route_of
+from relay.api.media_source import keep_given_media
+from relay.api.recipients import jid_of
+from relay.api.request import Request
+from relay.api.services import Services
+from relay.api.waiting import wait_for
+from relay.api.wire import In, Out
+from relay.model.errors import InvalidInput, NotFound
+from relay.model.ids import MessageId, TenantId, new_message_id
+from relay.model.message import MEDIA_TYPES, SENDABLE_TYPES, Message, MessageStatus, MessageType
+from relay.model.tenant import Scope
+from relay.store import idempotency, messages
+from relay.store.idempotency import Answer, Place
+from relay.store.outgoing import Accepted
+
+_MOST_WAIT_SECONDS = 60
+_UNSETTLED = frozenset({MessageStatus.QUEUED, MessageStatus.SENDING})
+_WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?([0-9]{1,4})\"?\s*(?:[;,]|$)", re.IGNORECASE)
+
+
+class SendIn(In, frozen=True, kw_only=True):
+    session_id: str
+    to: Annotated[str, Meta(max_length=100)]
+    """A phone number in any usual spelling, a JID, or a group's JID."""
+    type: MessageType
+    content: str | dict[str, Any]
+    """The text, or the type's own fields."""
+    reply_to: str | None = None
+    """The messageId that it answers."""
+    mentions: Annotated[list[Annotated[str, Meta(max_length=100)]], Meta(max_length=1024)] = field(
+        default_factory=list
+    )
+    company_id: str | None = None
+
+
+class SendOut(Out, frozen=True, kw_only=True):
+    message_id: MessageId
+    status: MessageStatus
+    error: str | UnsetType = UNSET
+    wa_message_id: str | UnsetType = UNSET
+
+
+@post(
+    "/send",
+    opt={**requires(Scope.MESSAGES_SEND), **OWN_IDEMPOTENCY},
+    status_code=202,
+    summary="Send a message; `Prefer: wait=10` waits for WhatsApp's acknowledgement",
+)
+async def send_message(request: Request, data: JSONBody[SendIn]) -> Response[SendOut]:
+    services = request.services
+    tenant_id = request.principal.tenant_id
+    if tenant_id is not None and data.company_id not in (None, tenant_id):
+        raise NotFound("There is no such company.")
+    sending = await services.acceptor.get_sending(tenant_id or data.company_id, data.session_id)
+    out = SendOut(message_id=new_message_id(), status=MessageStatus.QUEUED)
+    answer = await _answer(request, sending.tenant_id, out)
+    replayed = await _accept(services, sending, data, out.message_id, answer)
+    if replayed is not None and answer is not None:
+        _status, body = judge(replayed, answer.body_hash)
+        out = _decode(body)
+    headers = {} if replayed is None else {"Idempotent-Replayed": "true"}
+    wait_seconds = _wait_seconds(request)
+    if not wait_seconds:
+        return Response(out, status_code=202, headers=headers)
+    settled = await _wait(services, sending.tenant_id, out.message_id, wait_seconds)
+    headers["Preference-Applied"] = f"wait={wait_seconds}"
+    return Response(settled or out, status_code=200 if settled else 202, headers=headers)
+
+
+async def _answer(request: Request, tenant_id: TenantId, out: SendOut) -> Answer | None:
+    """What a retry with the same Idempotency-Key is to be answered."""
+    key = read_key(request)
+    if key is None:
+        return None
+    return Answer(
+        place=Place(tenant_id=tenant_id, route=route_of(request), key=key),
+        body_hash=hash_of(request, await request.body()),
+        status_code=202,
+        body=_encode(out),
+    )
+
+
+async def _accept(
+    services: Services, sending: Sending, data: SendIn, message_id: MessageId, answer: Answer | None
+) -> Answer | None:
+    """Queue the message; answers what its key was answered before, if it was."""
+    rejects = sending.limits.when_exceeded == "reject"
+    if answer is not None and (rejects or data.type in MEDIA_TYPES):
+        # A retry takes no second budget and fetches no second file.
+        async with services.pool.acquire() as conn:
+            before = await idempotency.find_answer(conn, answer.place)
+        if before is not None:
+            return before
+    message = await _message(services, sending, data, message_id)
+    if rejects:
+        message = await services.acceptor.take_budget(sending, message)
+    return await services.acceptor.accept(message, answer)
+
+
+async def _message(services: Services, sending: Sending, data: SendIn, message_id: MessageId) -> Accepted:
+    region = services.config.messages.default_region
+    chat = jid_of(data.to, region=region)
+    mentions = [
+        jid_of(mention, region=region, path=f"mentions[{place}]")
+        for place, mention in enumerate(data.mentions)
+    ]
+    if data.reply_to is not None:
+        await _get_target(services, sending, data.reply_to, path="replyTo")
+    if data.type is MessageType.TEXT:
+        content = text_of(data.content)
+    elif data.type in MEDIA_TYPES:
+        content = await keep_given_media(services, sending.tenant_id, sending.id, data.type, data.content)
+    elif data.type is MessageType.REACTION:
+        chat, content = await _reaction(services, sending, data.content)
+    elif data.type in SENDABLE_TYPES:
+        content = structured(data.type, data.content)
+    else:
+        raise InvalidInput(f"Messages of type {data.type} cannot be sent.", path="type")
+    return Accepted(
+        id=message_id,
+        tenant_id=sending.tenant_id,
+        session_id=sending.id,
+        chat=chat,
+        origin="api",
+        type=data.type,
+        content=content,
+        reply_to=data.reply_to,
+        mentions=mentions,
+        budgeted=False,
+        at=services.now(),
+    )
+
+
+async def _reaction(
+    services: Services, sending: Sending, given: str | dict[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """A reaction goes where its message is: WhatsApp may know the chat by another name than the caller does."""
+    content: ReactionContent = convert(given, ReactionContent)
+    target = await _get_target(services, sending, content.message_id, path="content.messageId")
+    if target.wa_id is None:
+        raise InvalidInput("That message was not sent yet.", path="content.messageId")
+    return target.chat, {"emoji": content.emoji, "messageId": target.id, "waMessageId": target.wa_id}
+
+
+async def _get_target(services: Services, sending: Sending, message_id: str, *, path: str) -> Message:
+    """Another message of the session. Raises InvalidInput at `path`."""
+    try:
+        async with services.pool.acquire() as conn:
+            target = await messages.get_message(conn, sending.tenant_id, message_id)
+    except NotFound:
+        target = None
+    if target is None or target.session_id != sending.id:
+        raise InvalidInput("There is no such message in this session.", path=path, code="message_unknown")
+    return target
+
+
+def _wait_seconds(request: Request) -> int:
+    """What `Prefer: wait=N` asks for (RFC 7240): at most a minute, 0 when it asks for nothing."""
+    prefer = request.headers.get("prefer")
+    match = _WAIT.search(prefer) if prefer else None
+    return min(int(match[1]), _MOST_WAIT_SECONDS) if match else 0
+
+
+async def _wait(
+    services: Services, tenant_id: TenantId, message_id: MessageId, seconds: float
+) -> SendOut | None:
+    """How the message stands once WhatsApp has spoken; None when the time is over."""
+
+    async def look() -> SendOut | None:
+        async with services.pool.acquire() as conn:
+            message = await messages.get_message(conn, tenant_id, message_id)
+        if message.status in _UNSETTLED:
+            return None
+        return SendOut(
+            message_id=message.id,
+            status=message.status,
+            error=message.error or UNSET,
+            wa_message_id=message.wa_id or UNSET,
+        )
+
+    return await wait_for(services.doorbell, "messages", look, seconds=seconds)
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(SendOut).decode
