@@ -9,7 +9,7 @@ from litestar.datastructures import State
 from litestar.types import ControllerRouterHandler
 
 from relay import __version__
-from relay.api import admin, endpoints, messages, sandbox, send, sessions
+from relay.api import admin, deliveries, endpoints, messages, sandbox, send, sessions
 from relay.api.auth import Authenticator, admit
 from relay.api.docs import openapi_config
 from relay.api.errors import answer_error
@@ -74,6 +74,11 @@ ROUTES: list[ControllerRouterHandler] = [
             endpoints.rotate_endpoint_secret,
             endpoints.test_endpoint,
             endpoints.read_endpoint_statistics,
+            deliveries.list_deliveries,
+            deliveries.read_delivery,
+            deliveries.redeliver_delivery,
+            deliveries.cancel_delivery,
+            deliveries.replay_endpoint,
         ],
         tags=["webhooks"],
     ),

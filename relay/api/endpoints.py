@@ -8,33 +8,28 @@ again at every connect.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal
 
 from litestar import delete, get, patch, post
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 from msgspec import UNSET, Meta, UnsetType, field, structs
 
+from relay.api.attempts import AttemptOut, attempt_out
 from relay.api.auth import requires, tenant_of
+from relay.api.owner import Company, owner_of
 from relay.api.paging import Cursor, Limit, Page
 from relay.api.request import Request
 from relay.api.services import Services
 from relay.api.wire import In, Out
 from relay.egress import check_headers
-from relay.model.delivery import Attempt, DeliveryStatus, Outcome
 from relay.model.endpoint import Endpoint, EndpointStatus
 from relay.model.errors import Conflict, InvalidInput, NotFound
 from relay.model.event import EVENT_TYPES, Event, body_of
 from relay.model.ids import DeliveryId, EndpointId, EventId, TenantId, new_event_id
 from relay.model.tenant import Scope
-from relay.store import endpoints, events, sessions, tenants
-from relay.store.owners import find_owner
+from relay.store import delivery_log, endpoints, sessions, tenants
 from relay.store.pool import Connection
-
-Company: TypeAlias = Annotated[
-    str | None,
-    QueryParameter(name="companyId", description="The operator names the company; a company's key need not."),
-]
 
 _WEBHOOKS = requires(Scope.WEBHOOKS)
 _HEADERS_MOST = 20
@@ -111,42 +106,12 @@ class TestSentOut(Out, frozen=True, kw_only=True):
     delivery_id: DeliveryId
 
 
-class AttemptOut(Out, frozen=True, kw_only=True):
-    delivery_id: DeliveryId
-    event_id: EventId
-    event_type: str
-    number: int
-    outcome: Outcome
-    status_code: int | None
-    duration_seconds: float
-    response: str
-    """The first characters of the answer, or why there is none."""
-    final: DeliveryStatus | None
-    """How the delivery ended, on its last attempt."""
-    at: datetime
-
-
 class StatisticsOut(Out, frozen=True, kw_only=True):
     succeeded: int
     failed: int
     owed: int
     oldest_owed_at: datetime | None
     last_attempts: list[AttemptOut]
-
-
-def attempt_out(attempt: Attempt) -> AttemptOut:
-    return AttemptOut(
-        delivery_id=attempt.delivery_id,
-        event_id=attempt.event_id,
-        event_type=attempt.event_type,
-        number=attempt.number,
-        outcome=attempt.outcome,
-        status_code=attempt.status_code,
-        duration_seconds=attempt.duration_seconds,
-        response=attempt.response,
-        final=attempt.final,
-        at=attempt.at,
-    )
 
 
 def _out(endpoint: Endpoint) -> EndpointOut:
@@ -246,14 +211,6 @@ async def list_endpoints(
     return EndpointList(endpoints=[_out(endpoint) for endpoint in shown], next_cursor=next_cursor)
 
 
-async def owner_of(request: Request, conn: Connection, object_id: str) -> TenantId:
-    """In whose rows the call looks for an id: a company's key in its own, the operator's in its owner's."""
-    tenant_id = request.principal.tenant_id or await find_owner(conn, object_id)
-    if tenant_id is None:
-        raise NotFound("There is nothing with this id.")
-    return tenant_id
-
-
 @get("/endpoints/{endpoint_id:str}", opt=_WEBHOOKS, summary="Read an endpoint")
 async def read_endpoint(request: Request, endpoint_id: FromPath[str]) -> EndpointOut:
     async with request.services.pool.acquire() as conn:
@@ -323,7 +280,7 @@ async def test_endpoint(request: Request, endpoint_id: FromPath[str]) -> TestSen
             raise Conflict("The endpoint is disabled: enable it, then test it.", code="endpoint_disabled")
         body = body_of("webhook.test", services.now(), {"endpointId": endpoint.id})
         event = Event(id=new_event_id(), tenant_id=tenant_id, type="webhook.test", body=body)
-        delivery_id = await events.insert_for(conn, event, endpoint.id)
+        delivery_id = await delivery_log.owe_event(conn, event, endpoint.id)
     services.doorbell.ring("deliveries")
     services.doorbell.ring("events")
     return TestSentOut(event_id=event.id, delivery_id=delivery_id)

@@ -13,8 +13,8 @@ from typing import Any
 from msgspec import Struct
 
 from relay.model import ids
-from relay.model.event import Event
-from relay.model.ids import DeliveryId, EndpointId, EventId, SessionId, TenantId
+from relay.model.errors import NotFound
+from relay.model.ids import EventId, SessionId, TenantId
 from relay.store.pool import Connection
 
 _SCAN = 1000
@@ -53,6 +53,17 @@ class Found(Struct, frozen=True, kw_only=True):
     """There is more to read now."""
     held: bool
     """Something is committed behind a transaction that still runs: look again soon."""
+
+
+_GET = "SELECT id, type, session_id, body FROM events WHERE tenant_id = $1 AND id = $2"
+
+
+async def get_event(conn: Connection, tenant_id: TenantId, event_id: EventId) -> StoredEvent:
+    """Raises NotFound."""
+    row = await conn.fetchrow(_GET, tenant_id, event_id)
+    if row is None:
+        raise NotFound("There is no such event, or it is no longer kept.")
+    return _stored(row)
 
 
 # Rows that the filter leaves out come without their body. What is not settled yet sorts last.
@@ -132,30 +143,3 @@ async def find_position(conn: Connection, tenant_id: TenantId, event_id: str) ->
     if xid is not None:
         return Position(xid=xid, id=event_id)
     return await find_position_at(conn, tenant_id, made_at - _LATE)
-
-
-# The delivery's id is made as the outbox makes it.
-_INSERT_FOR = """
-    WITH stored AS (
-        INSERT INTO events (id, tenant_id, type, session_id, contact_id, chat, body)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)
-    )
-    INSERT INTO deliveries (id, tenant_id, endpoint_id, event_id, event_type)
-    VALUES ('dlv_' || substr($1, 5, 12) || substr(md5($1 || $8), 1, 14), $2, $8, $1, $3) RETURNING id
-"""
-
-
-async def insert_for(conn: Connection, event: Event, endpoint_id: EndpointId) -> DeliveryId:
-    """Write an event that is owed to one endpoint only, whatever its filter. Ring `deliveries` and `events`."""
-    delivery_id: DeliveryId = await conn.fetchval(
-        _INSERT_FOR,
-        event.id,
-        event.tenant_id,
-        event.type,
-        event.session_id,
-        event.contact_id,
-        event.chat,
-        event.body,
-        endpoint_id,
-    )
-    return delivery_id
