@@ -1,0 +1,273 @@
+"""Sessions on a host: every state with its reason, every deadline, every way a lease can go."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from relay.config import Config, Sessions
+from relay.store import sessions
+from relay.store.pool import Pool
+from tests.accounts import add_session
+from tests.engines.sandbox_phones import SandboxPhones
+from tests.hosting import Account, Hosting
+
+
+@pytest.fixture
+async def account(pool: Pool) -> Account:
+    async with pool.acquire() as conn:
+        return await add_session(conn)
+
+
+@pytest.fixture
+def phones(pool: Pool) -> SandboxPhones:
+    return SandboxPhones(pool)
+
+
+@pytest.fixture
+async def hosting(pool: Pool, url: str, tmp_path: Path, phones: SandboxPhones) -> AsyncIterator[Hosting]:
+    hosting = Hosting(pool, url, tmp_path, phones)
+    yield hosting
+    await hosting.stop()
+
+
+async def test_from_connect_to_connected(hosting: Hosting, account: Account) -> None:
+    """Connect shows a QR code, a scan links, and the tenant is told each change once."""
+    session = await hosting.link(account)
+    assert session.phone is not None
+    assert session.phone.isdigit()
+    assert session.qr is None
+    told = [(event["status"], event["reason"]) for event in await hosting.events("session.status")]
+    assert told == [
+        ("connecting", "starting"),
+        ("connecting", "waiting_for_scan"),
+        ("connecting", "linked"),
+        ("connected", None),
+    ]
+    assert len(await hosting.events("session.qr")) == 1
+
+
+async def test_a_pairing_code_links_too(hosting: Hosting, account: Account) -> None:
+    """With method `code` a pairing code is on show instead of a QR code."""
+    await hosting.connect(account, method="code", phone="5511988887777")
+    session = await hosting.reaches(account, "connecting", "waiting_for_code")
+    assert session.pairing_code
+    assert session.qr is None
+
+
+async def test_codes_that_nobody_scans_end(hosting: Hosting, account: Account) -> None:
+    """The QR code renews, then the session is down with its reason, and a new connect starts again."""
+    await hosting.connect(account)
+    first = (await hosting.reaches(account, "connecting", "waiting_for_scan")).qr
+    await hosting.pass_time(61)
+    second = (await hosting.reaches(account, "connecting", "waiting_for_scan")).qr
+    assert first != second
+    await hosting.pass_time(110)
+    session = await hosting.reaches(account, "disconnected", "qr_expired")
+    assert session.qr is None
+    await hosting.connect(account)
+    await hosting.reaches(account, "connecting", "waiting_for_scan")
+
+
+async def test_a_dropped_connection_comes_back(hosting: Hosting, account: Account) -> None:
+    """The session reconnects by itself after its back-off, with the auth state that was sealed at linking."""
+    phone = (await hosting.link(account)).phone
+    await hosting.fault(account, "drop")
+    await hosting.reaches(account, "connecting", "reconnecting")
+    await hosting.pass_time(7)
+    assert (await hosting.reaches(account, "connected")).phone == phone
+
+
+async def test_attempts_are_used_up_in_the_end(hosting: Hosting, account: Account) -> None:
+    """5, 10, 20, 40, 80 s, then `failed`; a connect after that starts anew."""
+    await hosting.link(account)
+    await hosting.fault(account, "drop", seconds=3600)
+    await hosting.reaches(account, "connecting", "reconnecting")
+    await hosting.pass_time(100)
+    assert (await hosting.session(account)).status == "connecting"
+    await hosting.pass_time(100)
+    await hosting.reaches(account, "failed", "attempts_exhausted")
+    await hosting.fault(account, "clear")
+    await hosting.turn()
+    await hosting.connect(account)
+    await hosting.reaches(account, "connected")
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "status", "reason"),
+    [
+        ("logout", {}, "disconnected", "logged_out"),
+        ("replaced", {}, "disconnected", "stream_replaced"),
+        ("outdated", {}, "failed", "client_outdated"),
+        ("ban", {"permanent": True}, "failed", "banned"),
+    ],
+)
+async def test_ends_that_are_not_retried(
+    hosting: Hosting, account: Account, *, kind: str, given: dict[str, bool], status: str, reason: str
+) -> None:
+    """The session is down with its reason, and stays down until the tenant connects again."""
+    await hosting.link(account)
+    await hosting.fault(account, kind, **given)
+    await hosting.reaches(account, status, reason)
+    await hosting.pass_time(60)
+    assert (await hosting.session(account)).reason == reason
+
+
+async def test_a_logout_by_the_phone_erases_the_auth_state(
+    hosting: Hosting, account: Account, pool: Pool
+) -> None:
+    """What the phone has removed is worthless: the next connect asks for a new scan."""
+    await hosting.link(account)
+    assert await pool.fetchval("SELECT count(*) FROM whatsapp_auth_state") == 1
+    await hosting.fault(account, "logout")
+    session = await hosting.reaches(account, "disconnected", "logged_out")
+    assert session.phone is None
+    assert await pool.fetchval("SELECT count(*) FROM whatsapp_auth_state") == 0
+    await hosting.connect(account)
+    await hosting.reaches(account, "connecting", "waiting_for_scan")
+
+
+async def test_disconnect_keeps_the_link_and_logout_ends_it(
+    hosting: Hosting, account: Account, pool: Pool
+) -> None:
+    """After a disconnect the account resumes without a phone; after a logout it does not."""
+    await hosting.link(account)
+    async with pool.acquire() as conn:
+        await sessions.request_disconnect(conn, *account, logout=False)
+    await hosting.reaches(account, "disconnected", "requested")
+    await hosting.connect(account)
+    await hosting.reaches(account, "connected")
+    async with pool.acquire() as conn:
+        await sessions.request_disconnect(conn, *account, logout=True)
+    await hosting.reaches(account, "disconnected", "requested")
+    assert await pool.fetchval("SELECT count(*) FROM whatsapp_auth_state") == 0
+
+
+async def test_logout_of_a_session_that_is_down(hosting: Hosting, account: Account, pool: Pool) -> None:
+    """It is brought up once more, so that the phone learns of it, and then it is gone."""
+    await hosting.link(account)
+    async with pool.acquire() as conn:
+        await sessions.request_disconnect(conn, *account, logout=False)
+    await hosting.reaches(account, "disconnected", "requested")
+    async with pool.acquire() as conn:
+        await sessions.request_disconnect(conn, *account, logout=True)
+
+    async def logged_out() -> bool:
+        return not await pool.fetchval("SELECT logout FROM whatsapp_sessions WHERE id = $1", account[1])
+
+    await hosting.until(logged_out)
+    await hosting.reaches(account, "disconnected", "requested")
+    assert await pool.fetchval("SELECT count(*) FROM whatsapp_auth_state") == 0
+
+
+async def test_nothing_hangs_in_connecting(
+    pool: Pool, url: str, tmp_path: Path, phones: SandboxPhones, account: Account
+) -> None:
+    """An engine that never says a word is given up at its deadline, again and again, and then for good."""
+
+    class Mute:
+        async def start(self) -> None: ...
+        async def stop(self) -> None: ...
+        def last_sign_of_life_at(self) -> float:
+            return 0.0
+
+    phones.engine = lambda *_: Mute()  # type: ignore[method-assign,assignment,return-value]
+    settings = Sessions(start_timeout_seconds=10, reconnect_attempts=2, reconnect_base_seconds=1)
+    hosting = Hosting(pool, url, tmp_path, phones, config=Config(sessions=settings))
+    await hosting.connect(account)
+    await hosting.reaches(account, "connecting", "starting")
+    await hosting.pass_time(16)
+    await hosting.reaches(account, "connecting", "connect_timeout")
+    await hosting.pass_time(40)
+    await hosting.reaches(account, "failed", "connect_timeout")
+    await hosting.stop()
+
+
+async def test_a_silent_connection_is_degraded_then_made_anew(hosting: Hosting, account: Account) -> None:
+    """WhatsApp stops answering: sends wait at once, and after `silence_seconds` the connection is replaced."""
+    await hosting.link(account)
+    await hosting.fault(account, "silent")
+    await hosting.reaches(account, "connected", "degraded")
+    sent = await hosting.queue(account, "Bom dia")
+    for _ in range(5):
+        await hosting.turn()
+    assert await hosting.statuses(sent) == ["queued"]
+    await hosting.fault(account, "clear")
+    await hosting.reaches(account, "connected")
+    await hosting.settled(sent, "sent")
+
+
+async def test_an_engine_that_is_not_there_fails_its_session(
+    hosting: Hosting, account: Account, pool: Pool
+) -> None:
+    """A session of an engine that this server lacks says so, and no other session suffers."""
+    await pool.execute("UPDATE whatsapp_sessions SET engine = 'cloud' WHERE id = $1", account[1])
+    async with pool.acquire() as conn:
+        other = await add_session(conn)
+    await hosting.connect(account)
+    await hosting.reaches(account, "failed", "engine_unavailable")
+    await hosting.link(other)
+
+
+async def test_two_hosts_share_and_one_takes_over(
+    pool: Pool, url: str, tmp_path: Path, phones: SandboxPhones, account: Account
+) -> None:
+    """A dead host's session is seen as `host_lost`, taken over after its lease, and the term has risen."""
+    first = Hosting(pool, url, tmp_path / "a", phones)
+    await first.link(account)
+    term = await pool.fetchval("SELECT term FROM leases")
+    first.die()
+    second_phones = SandboxPhones(pool)
+    second = Hosting(pool, url, tmp_path / "b", second_phones)
+    for _ in range(3):
+        await second.turn()
+    assert await pool.fetchval("SELECT term FROM leases") == term
+    await pool.execute("UPDATE leases SET expires_at = now() - interval '1 second'")
+    assert (await second.session(account)).reason == "host_lost"
+    await second.reaches(account, "connected")
+    assert await pool.fetchval("SELECT term FROM leases") == term + 1
+    await second.stop()
+
+
+async def test_the_same_slot_takes_back_its_own_at_once(
+    pool: Pool, url: str, tmp_path: Path, phones: SandboxPhones, account: Account
+) -> None:
+    """A host process that is started again need not wait for the lease of the one that died."""
+    first = Hosting(pool, url, tmp_path, phones)
+    await first.link(account)
+    first.die()
+    phones.crash()
+    again = Hosting(pool, url, tmp_path, phones)
+    await again.host.recover()
+    await again.reaches(account, "connected")
+    await again.stop()
+
+
+async def test_a_host_without_its_lease_writes_nothing(
+    pool: Pool, url: str, tmp_path: Path, phones: SandboxPhones, account: Account
+) -> None:
+    """Another host holds the session: the first one's news change no row, and its engine is stopped."""
+    first = Hosting(pool, url, tmp_path, phones)
+    await first.link(account)
+    await pool.execute("UPDATE leases SET term = term + 1, holder = 'another'")
+    await first.fault(account, "outdated")
+
+    async def let_go() -> bool:
+        return not first.host._held
+
+    await first.until(let_go)
+    assert (await first.session(account)).status == "connected"
+    assert await pool.fetchval("SELECT holder FROM leases") == "another"
+    await first.stop()
+
+
+async def test_a_host_that_cannot_renew_stops_its_engines_first(
+    hosting: Hosting, account: Account, pool: Pool
+) -> None:
+    """By its own clock the lease is over: the engine stops before anything else is asked of the database."""
+    await hosting.link(account)
+    stopped = hosting.host._held[account[1]].session
+    hosting.phones.monotonic += 16
+    await hosting.host.work()
+    assert stopped.over
+    await hosting.reaches(account, "connected")
