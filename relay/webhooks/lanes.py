@@ -6,7 +6,7 @@
 An open lane is not claimed from: its refusal uses up no attempt. In a closed one the window of slots grows with each
 success and is halved by each timeout or throttle. A lane that has stopped answering gets nothing new, and all slow
 lanes together hold at most half of the slots: the other half is always there for those that answer. What is free
-is shared out evenly, those with the fewest in flight first.
+is shared out evenly: those with the fewest in flight first, and among them who has waited longest.
 """
 
 from collections import deque
@@ -33,6 +33,8 @@ class _Lane:
         self.mean_seconds = 0.0
         self.moved_at = now
         """When something last finished, or started where nothing was in flight."""
+        self.served = 0
+        """The grant that last gave it something: those who have waited longest come first."""
         self.is_open = False
         self.closed_until = now
         """No slots before then: the breaker, or a pause that the endpoint asked for."""
@@ -83,6 +85,7 @@ class Lanes:
         self._clock = clock
         self._lanes: dict[EndpointId, _Lane] = {}
         self._busy: set[EndpointId] = set()
+        self._grants = 0
         self.in_flight = 0
 
     @property
@@ -98,17 +101,21 @@ class Lanes:
         if self.free <= 0:
             return {}
         now = self._clock()
-        prompt: list[tuple[int, int, EndpointId]] = []
-        slow: list[tuple[int, int, EndpointId]] = []
+        prompt: list[tuple[_Lane, int, EndpointId]] = []
+        slow: list[tuple[_Lane, int, EndpointId]] = []
         for endpoint_id in endpoint_ids:
             lane = self._lanes.get(endpoint_id) or self._lane(endpoint_id, now)
             wants = lane.wants(now)
             if wants > 0:
-                (slow if lane.is_slow(now) else prompt).append((lane.in_flight, wants, endpoint_id))
+                (slow if lane.is_slow(now) else prompt).append((lane, wants, endpoint_id))
         held = sum(self._lanes[busy].in_flight for busy in self._busy if self._lanes[busy].is_slow(now))
         grants = _share(prompt, self.free)
         left = self.free - sum(grants.values())
-        return grants | _share(slow, min(left, self._concurrency // 2 - held))
+        grants |= _share(slow, min(left, self._concurrency // 2 - held))
+        self._grants += 1
+        for endpoint_id in grants:
+            self._lanes[endpoint_id].served = self._grants
+        return grants
 
     def begin(self, endpoint_id: EndpointId, slots: int = 1) -> None:
         """`slots` were claimed and are in flight."""
@@ -174,20 +181,18 @@ class Lanes:
         return lane, now
 
 
-def _share(asking: list[tuple[int, int, EndpointId]], free: int) -> dict[EndpointId, int]:
-    """Share `free` slots evenly among (in flight, wanted, id), the fewest in flight first."""
+def _share(asking: list[tuple[_Lane, int, EndpointId]], free: int) -> dict[EndpointId, int]:
+    """Share `free` slots evenly among those who ask, as (lane, wanted, id)."""
+    asking.sort(key=lambda each: (each[0].in_flight, each[0].served))
     grants: dict[EndpointId, int] = {}
-    asking.sort(key=lambda lane: lane[0])
     while asking and free > 0:
         share = max(1, free // len(asking))
         unsatisfied = []
-        for in_flight, wants, endpoint_id in asking[:free]:
+        for lane, wants, endpoint_id in asking[:free]:
             given = min(share, wants, free)
-            grants[endpoint_id] = grants.get(endpoint_id, 0) + given
             free -= given
+            grants[endpoint_id] = grants.get(endpoint_id, 0) + given
             if wants > given:
-                unsatisfied.append((in_flight + given, wants - given, endpoint_id))
-            if free == 0:
-                break
+                unsatisfied.append((lane, wants - given, endpoint_id))
         asking = unsatisfied
     return grants

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from relay.model import ids
@@ -15,6 +16,7 @@ from relay.model.event import Event
 from relay.model.ids import EndpointId, TenantId
 from relay.store import attempts, deliveries, delivery_log, endpoints
 from relay.store.deliveries import Claimed, Result
+from relay.store.kept import KeptConnection
 from relay.store.pool import Connection, Pool
 from relay.vault import DataKey
 from tests.owing import add_endpoint, add_events, add_tenant
@@ -375,7 +377,7 @@ async def test_no_query_of_the_queue_reads_the_table(conn: Connection, state: st
     await fill(conn, dead, tenant, state)
     await add_events(conn, tenant[0], 64)
     lanes = [[dead.id, live.id], [32, 32]]
-    assert await pages(conn, deliveries._LANES) < 50
+    assert await pages(conn, deliveries._LANES, "") < 50
     assert await pages(conn, deliveries._CLAIM, *lanes, "clm", 60.0) < 64 * 20
     assert await pages(conn, deliveries._CLAIM_HEADS, [ordered.id], [64], "clm", 60.0) < 50
     taken = await claim(conn, live)
@@ -401,6 +403,32 @@ async def test_no_query_of_the_order_reads_the_table(conn: Connection) -> None:
     await fill(conn, ordered, tenant, "filled")
     assert await pages(conn, deliveries._CLAIM_HEADS, [ordered.id], [64], "clm", 60.0) < 256 * 40
     assert await pages(conn, deliveries._WAKE, [ordered.id], ["chat 1"]) < 50
+
+
+@pytest.fixture
+async def kept(pool: Pool) -> AsyncIterator[KeptConnection]:
+    kept = KeptConnection(pool)
+    yield kept
+    await kept.close()
+
+
+async def test_a_loops_connection_caches_no_plan(kept: KeptConnection) -> None:
+    """A plan made for the empty table would read all of the full one."""
+    for _ in range(8):
+        async with kept.use() as conn:
+            await deliveries.list_due_lanes(conn)
+    async with kept.use() as conn:
+        made = await conn.fetch("SELECT statement, generic_plans, custom_plans FROM pg_prepared_statements")
+    assert [(row[1], row[2]) for row in made if row[0] == deliveries._LANES] == [(0, 8)]
+
+
+async def test_a_loops_connection_is_replaced_after_an_error(kept: KeptConnection) -> None:
+    """The next step starts on a sound one."""
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError), match=r"terminat|closed"):
+        async with kept.use() as conn:
+            await conn.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    async with kept.use() as conn:
+        assert await conn.fetchval("SELECT 1") == 1
 
 
 async def fill(conn: Connection, endpoint: Endpoint, tenant: tuple[TenantId, DataKey], state: str) -> None:
