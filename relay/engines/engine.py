@@ -96,6 +96,8 @@ class LoggedOut(_Signal, frozen=True, kw_only=True):
 
 
 class TemporarilyBanned(_Signal, frozen=True, kw_only=True):
+    """WhatsApp lets nobody in until then. The engine has stopped; a start before `until` ends the same way."""
+
     until: datetime
 
 
