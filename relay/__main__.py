@@ -1,14 +1,20 @@
-"""The command line: `relay serve` runs everything; the other commands each do one thing and end."""
+"""The command line: `relay serve` runs everything; the other commands each do one thing and end.
+
+Exit status: 0 done, 1 not done (refused, not reached, something is wrong), 2 not understood or wrongly set.
+"""
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Coroutine
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
 from relay import __version__, logs
+from relay.commands import deliveries, doctor, key, listen, migrate, session, tenant
+from relay.commands.client import CallFailed
+from relay.commands.options import make_options
 from relay.config import Config, Role, load
 from relay.model.errors import RelayError
 
@@ -23,16 +29,20 @@ def main() -> None:
             data_dir=arguments.data_dir,
         )
         logs.configure(level=config.logs.level, style=config.logs.format, masked=config.logs.mask)
-        _run(arguments.run(arguments, config))
+        sys.exit(_run(arguments.run(arguments, config)))
     except RelayError as error:
-        sys.exit(_fail(error.detail))
+        sys.exit(arguments.fail(error))
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read us has heard enough; Python would complain once more when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
-def _fail(sentence: str) -> int:
-    sys.stderr.write(f"relay: {sentence}\n")
-    return 2
+def _fail(error: RelayError) -> int:
+    sys.stderr.write(f"relay: {error.detail}\n")
+    return 1 if isinstance(error, CallFailed) else 2
 
 
 def _config_path(arguments: argparse.Namespace) -> Path | None:
@@ -42,13 +52,12 @@ def _config_path(arguments: argparse.Namespace) -> Path | None:
     return Path("config.yaml") if Path("config.yaml").exists() else None
 
 
-def _run(command: Coroutine[Any, Any, None]) -> None:
+def _run(command: Coroutine[Any, Any, int | None]) -> int | None:
     try:
-        import uvloop  # noqa: PLC0415 - there is none for Windows
+        import uvloop
     except ImportError:
-        asyncio.run(command)
-    else:
-        uvloop.run(command)
+        return asyncio.run(command)
+    return uvloop.run(command)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(prog="relay", description="A multi-tenant WhatsApp server.")
     parser.add_argument("--version", action="version", version=f"relay {__version__}")
+    parser.set_defaults(fail=_fail)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serve = commands.add_parser("serve", parents=[shared, listening], help="run everything in this folder")
@@ -74,40 +84,29 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)
     run.set_defaults(run=_run_roles)
 
-    migrate = commands.add_parser("migrate", parents=[shared], help="bring the database's schema up to date")
-    migrate.set_defaults(run=_migrate)
-
     check = commands.add_parser(
         "check", parents=[shared], help="read the settings and say whether they are right"
     )
     check.set_defaults(run=_check)
+
+    options = make_options(shared)
+    for group in (migrate, doctor, tenant, key, session, deliveries, listen):
+        group.add_parser(commands, options)
     return parser
 
 
 async def _serve(arguments: argparse.Namespace, config: Config) -> None:
-    from relay import supervisor  # noqa: PLC0415 - a short command need not load the server
+    from relay import supervisor
 
     await supervisor.serve(config, _config_path(arguments))
 
 
 async def _run_roles(arguments: argparse.Namespace, config: Config) -> None:
-    from relay import roles  # noqa: PLC0415 - as above
+    from relay import roles
 
     await roles.run_roles(
         config, arguments.roles, listen_fd=arguments.listen_fd, supervised=arguments.supervised
     )
-
-
-async def _migrate(_arguments: argparse.Namespace, config: Config) -> None:
-    from relay.store import migrate, pool  # noqa: PLC0415 - as above
-
-    conn = await pool.connect(config.database.url, name="migrate")
-    try:
-        applied = await migrate.migrate(conn, now=datetime.now(UTC))
-    finally:
-        await conn.close()
-    for name in applied or ["nothing to do"]:
-        sys.stdout.write(name + "\n")
 
 
 async def _check(_arguments: argparse.Namespace, _config: Config) -> None:

@@ -25,6 +25,7 @@ from relay.egress.guard import AddressGuard
 from relay.engines.sandbox_network import SandboxNetwork
 from relay.host.host import Host
 from relay.host.journal import take_slot
+from relay.janitor import Janitor
 from relay.loops import Loop, run_until
 from relay.model.errors import ConfigError
 from relay.store import migrate
@@ -184,8 +185,9 @@ async def _run_api(base: Base, listen_fd: int | None, ready: asyncio.Event) -> N
     )
     async with asyncio.TaskGroup() as group:
         group.create_task(server.serve([listening]))
+        # uvicorn has no event to wait for.
         while not server.started and not server.should_exit:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # noqa: ASYNC110
         ready.set()
         await base.stopping.wait()
         server.should_exit = True
@@ -223,6 +225,13 @@ async def _run_host(base: Base, ready: asyncio.Event) -> None:
 
 
 async def _run_dispatcher(base: Base, ready: asyncio.Event) -> None:
-    async with Dispatcher(base.pool, base.vault, base.doorbell, base.guard, base.config) as dispatcher:
+    janitor = Janitor(
+        base.pool, Blobs(base.config.data_dir / "media", max_bytes=base.config.media.max_bytes), base.config
+    )
+    async with (
+        Dispatcher(base.pool, base.vault, base.doorbell, base.guard, base.config) as dispatcher,
+        asyncio.TaskGroup() as group,
+    ):
+        group.create_task(run_until([janitor.loop()], base.stopping), name="janitor")
         ready.set()
         await dispatcher.run(base.stopping)

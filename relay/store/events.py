@@ -29,6 +29,9 @@ class Position(Struct, frozen=True, kw_only=True):
     id: str
 
 
+BEGINNING = Position(xid="0", id="")
+
+
 class Filter(Struct, frozen=True, kw_only=True):
     types: tuple[str, ...] = ()
     """Types, or `message.*`; empty means all."""
@@ -77,13 +80,13 @@ _LIST_AFTER = """
 
 
 async def list_after(
-    conn: Connection, tenant_id: TenantId, position: Position, *, filter: Filter, limit: int
+    conn: Connection, tenant_id: TenantId, position: Position, *, wanted: Filter, limit: int
 ) -> Found:
     """Up to `limit` events behind `position`, oldest first."""
-    floor = "" if filter.since is None else ids.floor("evt_", filter.since)
-    scan = limit + 1 if filter == Filter() else _SCAN
+    floor = "" if wanted.since is None else ids.floor("evt_", wanted.since)
+    scan = limit + 1 if wanted == Filter() else _SCAN
     rows = await conn.fetch(
-        _LIST_AFTER, tenant_id, position.xid, position.id, filter.types, filter.session_id, floor, scan
+        _LIST_AFTER, tenant_id, position.xid, position.id, wanted.types, wanted.session_id, floor, scan
     )
     events: list[StoredEvent] = []
     last_id, seen = None, 0
@@ -143,3 +146,18 @@ async def find_position(conn: Connection, tenant_id: TenantId, event_id: str) ->
     if xid is not None:
         return Position(xid=xid, id=event_id)
     return await find_position_at(conn, tenant_id, made_at - _LATE)
+
+
+# An event that is still owed stays until it is delivered or exhausted.
+_DELETE_BEFORE = """
+    DELETE FROM events WHERE id IN (
+        SELECT id FROM events e WHERE tenant_id = $1 AND id < $2
+           AND NOT EXISTS (SELECT FROM deliveries d WHERE d.event_id = e.id AND d.tenant_id = $1)
+        ORDER BY id LIMIT $3)
+"""
+
+
+async def delete_before(conn: Connection, tenant_id: TenantId, oldest: str, *, limit: int) -> int:
+    """Retention: remove up to `limit` events with ids below `oldest` that nobody is owed; answers how many."""
+    done = await conn.execute(_DELETE_BEFORE, tenant_id, oldest, limit)
+    return int(done.rpartition(" ")[2])

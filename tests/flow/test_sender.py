@@ -1,0 +1,188 @@
+"""Sending: in order, within budgets, told honestly, never twice."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from relay.host.budget import Budget
+from relay.model.session import SessionLimits
+from relay.store.pool import Pool
+from tests.accounts import MARIA_CHAT, add_session
+from tests.engines.sandbox_phones import SandboxPhones
+from tests.hosting import Account, Hosting
+
+ANA_CHAT = "5511999990002@s.whatsapp.net"
+PLENTY = {"per_minute": 1000, "per_day": 1000, "new_contacts_per_day": 1000, "replies_per_minute": 1000}
+
+
+@pytest.fixture
+def phones(pool: Pool) -> SandboxPhones:
+    return SandboxPhones(pool)
+
+
+@pytest.fixture
+async def hosting(pool: Pool, url: str, tmp_path: Path, phones: SandboxPhones) -> AsyncIterator[Hosting]:
+    hosting = Hosting(pool, url, tmp_path, phones)
+    yield hosting
+    await hosting.stop()
+
+
+async def linked(hosting: Hosting, **limits: int) -> Account:
+    async with hosting.pool.acquire() as conn:
+        account = await add_session(conn, **(PLENTY | limits))
+    await hosting.link(account)
+    return account
+
+
+async def test_a_message_goes_all_its_way(hosting: Hosting) -> None:
+    """Queued, sending, sent, delivered, read: each step in its history, each told once from `sent` on."""
+    account = await linked(hosting)
+    messages = await hosting.queue(account, "Bom dia")
+    await hosting.settled(messages, "sent")
+    await hosting.phones.advance(1)
+    await hosting.settled(messages, "delivered")
+    await hosting.phones.advance(2)
+    await hosting.settled(messages, "read")
+    history = await hosting.pool.fetchval("SELECT history FROM whatsapp_messages WHERE id = $1", messages[0])
+    assert [step["status"] for step in history] == ["queued", "sending", "sent", "delivered", "read"]
+    told = [event["status"] for event in await hosting.events("message.status")]
+    assert told == ["sent", "delivered", "read"]
+    contact = await hosting.pool.fetchrow("SELECT * FROM whatsapp_contacts")
+    assert contact is not None
+    assert contact["pn"] == "5511999990001"
+
+
+async def test_order_is_kept_in_each_chat(hosting: Hosting) -> None:
+    """A chat's next message goes out after the one before it; another chat does not wait."""
+    account = await linked(hosting)
+    maria = await hosting.queue(account, *[f"m{n}" for n in range(8)])
+    ana = await hosting.queue(account, *[f"a{n}" for n in range(8)], chat=ANA_CHAT)
+    await hosting.settled(maria + ana, *["sent"] * 16)
+    sent = await hosting.outbox(account)
+    assert [text for text in sent if text[0] == "m"] == [f"m{n}" for n in range(8)]
+    assert [text for text in sent if text[0] == "a"] == [f"a{n}" for n in range(8)]
+    assert sent.index("a0") < sent.index("m7")
+
+
+async def test_what_whatsapp_refuses_has_failed_and_the_next_goes(hosting: Hosting) -> None:
+    account = await linked(hosting)
+    await hosting.fault(account, "reject", count=1)
+    await hosting.turn()
+    messages = await hosting.queue(account, "one", "two")
+    await hosting.settled(messages, "failed", "sent")
+    (failed, _sent) = await hosting.events("message.status")
+    assert (failed["messageId"], failed["error"]) == (messages[0], "send_rejected")
+
+
+async def test_a_queue_waits_for_its_session(hosting: Hosting) -> None:
+    """Sends accepted while the session is down go out when it is back."""
+    account = await linked(hosting)
+    await hosting.fault(account, "drop")
+    await hosting.reaches(account, "connecting", "reconnecting")
+    messages = await hosting.queue(account, "later")
+    for _ in range(5):
+        await hosting.turn()
+    assert await hosting.statuses(messages) == ["queued"]
+    await hosting.pass_time(8)
+    await hosting.settled(messages, "sent")
+
+
+async def test_a_restricted_account_holds_its_sends(hosting: Hosting) -> None:
+    """A temporary ban stops sends until it ends; the session says so."""
+    account = await linked(hosting)
+    await hosting.fault(account, "ban", seconds=600)
+
+    async def restricted() -> bool:
+        return (await hosting.session(account)).reason == "temporary_ban"
+
+    await hosting.until(restricted)
+    messages = await hosting.queue(account, "no")
+    for _ in range(5):
+        await hosting.turn()
+    assert await hosting.statuses(messages) == ["queued"]
+
+
+async def test_a_host_that_dies_in_the_middle_leaves_unknown(
+    pool: Pool, url: str, tmp_path: Path, phones: SandboxPhones
+) -> None:
+    """Killed after the claim: the next holder says `unknown`, sends the rest, and sends nothing twice."""
+    first = Hosting(pool, url, tmp_path, phones)
+    account = await linked(first)
+    messages = await first.queue(account, "in the middle", "after")
+    # The engine has taken the message; nobody has stored how it ended.
+    await first.host.sender.work()
+    while not await first.outbox(account):
+        await asyncio.sleep(0.005)
+    first.die()
+    phones.crash()
+    second = Hosting(pool, url, tmp_path, phones)
+    await second.host.recover()
+    await second.settled(messages, "unknown", "sent")
+    assert await second.outbox(account) == ["in the middle", "after"]
+    told = {event["messageId"]: event["status"] for event in await second.events("message.status")}
+    assert told[messages[0]] == "unknown"
+    await second.stop()
+
+
+async def test_a_stale_settlement_changes_nothing(hosting: Hosting, pool: Pool) -> None:
+    """A send that ends after another holder took over does not touch the row: its term is old."""
+    account = await linked(hosting)
+    messages = await hosting.queue(account, "slow")
+    await hosting.host.sender.work()
+    while not await hosting.outbox(account):
+        await asyncio.sleep(0.005)
+    await pool.execute("UPDATE whatsapp_messages SET status = 'unknown', term = NULL")
+    await asyncio.sleep(0)
+    for _ in range(5):
+        await hosting.turn()
+    assert await hosting.statuses(messages) == ["unknown"]
+    assert await hosting.events("message.status") == []
+
+
+async def test_budgets_postpone_and_survive_a_restart(hosting: Hosting, pool: Pool, url: str) -> None:
+    """Two a minute: the third waits, also for a host that has just started; replies are counted apart."""
+    account = await linked(hosting, per_minute=2)
+    await hosting.settled(await hosting.queue(account, "1", "2"), "sent", "sent")
+    third = await hosting.queue(account, "3")
+    for _ in range(5):
+        await hosting.turn()
+    assert await hosting.statuses(third) == ["queued"]
+    due_at = await pool.fetchval("SELECT due_at - now() FROM whatsapp_messages WHERE id = $1", third[0])
+    assert timedelta(0) < due_at <= timedelta(minutes=1)
+    fresh = Budget(pool)
+    limits = SessionLimits(per_minute=2)
+    now = hosting.host.sender.now()
+    assert await fresh.take(account[1], limits, is_reply=False, is_first=False, now=now) is not None
+    assert await fresh.take(account[1], limits, is_reply=True, is_first=False, now=now) is None
+
+
+async def test_first_messages_to_strangers_have_their_own_budget(hosting: Hosting) -> None:
+    """One new contact a day: a second stranger waits, the first one can be written to again."""
+    account = await linked(hosting, new_contacts_per_day=1)
+    await hosting.settled(await hosting.queue(account, "hello"), "sent")
+    stranger = await hosting.queue(account, "hello", chat=ANA_CHAT)
+    known = await hosting.queue(account, "again")
+    await hosting.settled(known + stranger, "sent", "queued")
+
+
+async def test_a_reply_does_not_wait_for_the_budget_of_the_others(hosting: Hosting) -> None:
+    """Somebody who wrote within the day is answered though the minute is used up."""
+    account = await linked(hosting, per_minute=1)
+    await hosting.settled(await hosting.queue(account, "cold", chat=ANA_CHAT), "sent")
+    await hosting.say(account, "Tem vaga?")
+
+    async def arrived() -> bool:
+        return bool(await hosting.pool.fetchval("SELECT count(*) FROM whatsapp_chats WHERE unread > 0"))
+
+    await hosting.until(arrived)
+    await hosting.settled(await hosting.queue(account, "Tem sim", chat=MARIA_CHAT), "sent")
+
+
+async def test_a_message_of_a_deleted_session_is_not_taken(hosting: Hosting, pool: Pool) -> None:
+    account = await linked(hosting)
+    await pool.execute("DELETE FROM whatsapp_sessions WHERE id = $1", account[1])
+    await hosting.queue(account, "too late")
+    assert await pool.fetchval("SELECT count(*) FROM whatsapp_messages") == 0
