@@ -21,14 +21,25 @@ from relay.store import keys, tenants
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
+Days = Annotated[int, Meta(ge=1, le=36_500)]
+
+
+class RetentionIn(In, frozen=True, kw_only=True):
+    """Days to keep; what is left out or null takes the server's setting."""
+
+    message_days: Days | None = None
+    event_days: Days | None = None
+    media_days: Days | None = None
+
+
 class TenantIn(In, frozen=True, kw_only=True):
     name: Name
-    retention: Retention = Retention()
+    retention: RetentionIn = RetentionIn()
 
 
 class TenantPatch(In, frozen=True, kw_only=True):
     name: Name | UnsetType = UNSET
-    retention: Retention | UnsetType = UNSET
+    retention: RetentionIn | UnsetType = UNSET
 
 
 class TenantOut(Out, frozen=True, kw_only=True):
@@ -49,12 +60,22 @@ def _tenant_out(tenant: Tenant) -> TenantOut:
     )
 
 
+def _retention(given: RetentionIn) -> Retention:
+    return Retention(
+        message_days=given.message_days, event_days=given.event_days, media_days=given.media_days
+    )
+
+
 @post("/tenants", opt=OPERATOR_ONLY, summary="Create a company")
 async def create_tenant(request: Request, data: JSONBody[TenantIn]) -> TenantOut:
     services = request.services
     async with services.pool.acquire() as conn:
         tenant = await tenants.insert_tenant(
-            conn, services.vault, tenant_id=new_tenant_id(), name=data.name, retention=data.retention
+            conn,
+            services.vault,
+            tenant_id=new_tenant_id(),
+            name=data.name,
+            retention=_retention(data.retention),
         )
     return _tenant_out(tenant)
 
@@ -83,7 +104,7 @@ async def update_tenant(
             conn,
             TenantId(company_id),
             name=None if data.name is UNSET else data.name,
-            retention=None if data.retention is UNSET else data.retention,
+            retention=None if data.retention is UNSET else _retention(data.retention),
         )
     return _tenant_out(tenant)
 

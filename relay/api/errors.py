@@ -10,7 +10,9 @@ A caller reads `code` (for programs), `detail` (for people) and, for bad input, 
 
 import logging
 import math
+import traceback
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -109,7 +111,8 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
     if isinstance(error, HTTPException):
         return _answer_http(error)
     if isinstance(error, _VALUE_REFUSED):
-        log.warning("request.value_refused", extra={"route": _route(request)}, exc_info=error)
+        # Not the exception itself: its text repeats the value.
+        log.warning("request.value_refused", extra={"route": _route(request), "at": _place(error)})
         return problem(400, "invalid_input", "A value is beyond what can be stored.")
     if isinstance(error, _DATABASE_AWAY):
         log.warning("request.database_away", extra={"route": _route(request), "error": type(error).__name__})
@@ -200,6 +203,13 @@ def from_msgspec(error: msgspec.DecodeError) -> InvalidInput:
 
 def _sentence(text: str) -> str:
     return text if text.endswith(".") else text + "."
+
+
+def _place(error: Exception) -> str:
+    """The line of ours that led to `error`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "relay" in Path(frame.filename).parts]
+    return f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
 
 
 def _route(request: Request[Any, Any, Any]) -> str:
