@@ -43,14 +43,14 @@ def entries_of(
     phone = digits_of(command.from_)
     chat = command.chat or jid_of(phone)
     sender = own if command.from_me else Party(pn=phone, lid=lid_of(phone))
-    wa_id = command.wa_id or ""
+    wa_id, text, from_me = command.wa_id or "", command.text or "", command.from_me
     match command.type:
         case "edit":
-            yield Edited(wa_id=wa_id, chat=chat, sender=sender, text=command.text or "", at=at)
+            yield Edited(wa_id=wa_id, chat=chat, sender=sender, from_me=from_me, text=text, at=at)
         case "revoke":
-            yield Revoked(wa_id=wa_id, chat=chat, sender=sender, at=at)
+            yield Revoked(wa_id=wa_id, chat=chat, sender=sender, from_me=from_me, at=at)
         case "reaction":
-            yield Reacted(wa_id=wa_id, chat=chat, sender=sender, emoji=command.text or "", at=at)
+            yield Reacted(wa_id=wa_id, chat=chat, sender=sender, from_me=from_me, emoji=text, at=at)
         case "receipt":
             status = command.status or "delivered"
             yield Acknowledged(wa_ids=command.wa_ids, chat=chat, status=status, at=at)

@@ -111,6 +111,18 @@ async def test_edit_revoke_reaction(phones: PhoneNetwork) -> None:
     assert heard.get(Revoked).sender == heard.get(Received).sender
 
 
+async def test_changed_on_the_phone(phones: PhoneNetwork) -> None:
+    """What the owner edits, reacts to or takes back on the phone says that it was the owner."""
+    account, heard = await phones.new_account(), Recorder()
+    await link(phones, account, heard)
+    for type_ in ("edit", "reaction", "revoke"):
+        await phones.say(account, **{"from": _MARIA}, type=type_, waId="A", text="👍", fromMe=True)
+
+    own = Party(pn=heard.get(Connected).phone, lid=heard.get(Connected).lid)
+    for change in (heard.get(Edited), heard.get(Reacted), heard.get(Revoked)):
+        assert (change.from_me, change.sender, change.chat) == (True, own, _MARIA_JID)
+
+
 async def test_receipt(phones: PhoneNetwork) -> None:
     """A phone that reads on its own account says so of the messages it names."""
     account, heard = await phones.new_account(), Recorder()
