@@ -9,7 +9,19 @@ from litestar.datastructures import State
 from litestar.types import ControllerRouterHandler
 
 from relay import __version__
-from relay.api import admin, deliveries, endpoints, messages, sandbox, send, sessions
+from relay.api import (
+    admin,
+    contacts,
+    deliveries,
+    endpoints,
+    media,
+    message_changes,
+    messages,
+    qr,
+    sandbox,
+    send,
+    sessions,
+)
 from relay.api.auth import Authenticator, admit
 from relay.api.docs import openapi_config
 from relay.api.errors import answer_error
@@ -46,6 +58,7 @@ ROUTES: list[ControllerRouterHandler] = [
             sessions.connect_session,
             sessions.disconnect_session,
             sessions.logout_session,
+            qr.read_qr,
             sandbox.scan_code,
             sandbox.create_inbound,
             sandbox.create_fault,
@@ -60,6 +73,17 @@ ROUTES: list[ControllerRouterHandler] = [
             messages.list_messages,
             messages.read_message,
             messages.list_chats,
+            message_changes.update_message,
+            message_changes.delete_message,
+            message_changes.read_up_to_message,
+            message_changes.read_chat,
+            message_changes.show_typing,
+            contacts.list_contacts,
+            contacts.read_contact,
+            contacts.delete_contact,
+            contacts.check_contacts,
+            media.create_media,
+            media.read_media,
         ],
         tags=["messages"],
     ),
@@ -99,6 +123,7 @@ def create_app(services: Services) -> Litestar:
         before_request=admit,
         before_send=[] if limiter is None else [add_headers],
         middleware=[remember_answers],
+        on_shutdown=[services.aclose],
         exception_handlers={Exception: answer_error},
         # Ours: Request.stream caps the body.
         request_max_body_size=None,

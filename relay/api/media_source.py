@@ -14,11 +14,13 @@ from collections.abc import AsyncIterator
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
+import asyncpg
+
 from relay.api.content import MediaContent, convert
 from relay.api.media_kinds import HEAD_BYTES, judge
 from relay.api.services import Services
 from relay.egress.fetch import FetchFailed, fetch
-from relay.model.errors import InvalidInput
+from relay.model.errors import InvalidInput, NotFound
 from relay.model.ids import SessionId, TenantId
 from relay.model.message import MessageType
 from relay.store.blobs import Blob, Stored
@@ -94,6 +96,9 @@ async def keep(
                 mimetype=mimetype,
                 file_name=file_name,
             )
+    except asyncpg.ForeignKeyViolationError:
+        services.blobs.remove_files([stored.id])
+        raise NotFound("The session, or the company, is gone.") from None
     except BaseException:
         services.blobs.remove_files([stored.id])
         raise

@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from litestar import get
-from litestar.params import FromPath, QueryParameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 from msgspec import field
 
-from relay.api.auth import owner_of, requires, tenant_of
+from relay.api.auth import requires, tenant_of
+from relay.api.owner import Company, owner_of
 from relay.api.paging import Cursor, Limit, Page
 from relay.api.request import Request
 from relay.api.wire import Out
@@ -18,7 +19,6 @@ from relay.model.tenant import Scope
 from relay.store import messages
 from relay.store.messages import Chat, Filter
 
-CompanyId = Annotated[str | None, QueryParameter(name="companyId", description="For the operator.")]
 SessionFilter = Annotated[str | None, QueryParameter(name="sessionId")]
 
 
@@ -77,15 +77,15 @@ class ChatList(Out, frozen=True, kw_only=True):
 async def list_messages(
     request: Request,
     *,
-    company_id: CompanyId = None,
+    company_id: Company = None,
     session_id: SessionFilter = None,
-    chat: str | None = None,
-    direction: Literal["inbound", "outgoing"] | None = None,
-    type: MessageType | None = None,
-    status: MessageStatus | None = None,
+    chat: FromQuery[str | None] = None,
+    direction: FromQuery[Literal["inbound", "outgoing"] | None] = None,
+    type: FromQuery[MessageType | None] = None,
+    status: FromQuery[MessageStatus | None] = None,
     contact_id: Annotated[str | None, QueryParameter(name="contactId")] = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: FromQuery[datetime | None] = None,
+    until: FromQuery[datetime | None] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> MessageList:
@@ -114,7 +114,7 @@ async def list_messages(
 )
 async def read_message(request: Request, message_id: FromPath[str]) -> MessageDetailOut:
     async with request.services.pool.acquire() as conn:
-        tenant_id = await owner_of(request.principal, conn, message_id)
+        tenant_id = await owner_of(request, conn, message_id)
         message = await messages.get_message(conn, tenant_id, message_id)
     return message_detail_out(message)
 
@@ -122,7 +122,7 @@ async def read_message(request: Request, message_id: FromPath[str]) -> MessageDe
 @get("/chats", opt=requires(Scope.MESSAGES_READ), summary="List chats, the latest message first")
 async def list_chats(
     request: Request,
-    company_id: CompanyId = None,
+    company_id: Company = None,
     session_id: SessionFilter = None,
     limit: Limit = 50,
     cursor: Cursor = None,

@@ -13,7 +13,7 @@ from relay.api.auth import requires
 from relay.api.media_source import keep_given_media
 from relay.api.paging import Limit
 from relay.api.request import Request
-from relay.api.session_view import SessionOut, get_callers_session, session_out
+from relay.api.session_view import SessionOut, get_callers_session, no_code, session_out
 from relay.api.waiting import wait_for
 from relay.api.wire import Out
 from relay.model.errors import Conflict, NotFound
@@ -57,7 +57,7 @@ async def scan_code(
     services = request.services
     session = await _get_sandbox_session(request, session_id)
     if session.qr is None and session.pairing_code is None:
-        raise Conflict(_NO_CODE.get(session.status, _NO_CODE_YET), code="no_code_on_show")
+        raise no_code(session)
     await _insert(request, session, command_of(data or ScanIn()))
     latest = session
 
@@ -69,14 +69,6 @@ async def scan_code(
 
     await wait_for(services.doorbell, "status", look, seconds=_SCAN_SECONDS)
     return session_out(latest)
-
-
-_NO_CODE_YET = "No code is on show yet. Try again in a moment."
-_NO_CODE = {
-    SessionStatus.CONNECTED: "No code is on show: the session is connected.",
-    SessionStatus.DISCONNECTED: "No code is on show: the session is disconnected. Connect it for a new one.",
-    SessionStatus.FAILED: "No code is on show: the session has failed. Connect it for a new one.",
-}
 
 
 @post(

@@ -22,7 +22,7 @@ from relay.api.request import Request
 from relay.api.services import Services
 from relay.api.waiting import wait_for
 from relay.api.wire import In, Out
-from relay.model.errors import InvalidInput, NotFound
+from relay.model.errors import InvalidInput, NotFound, RelayError
 from relay.model.ids import MessageId, TenantId, new_message_id
 from relay.model.message import MEDIA_TYPES, SENDABLE_TYPES, Message, MessageStatus, MessageType
 from relay.model.tenant import Scope
@@ -109,9 +109,24 @@ async def _accept(
         if before is not None:
             return before
     message = await _message(services, sending, data, message_id)
-    if rejects:
-        message = await services.acceptor.take_budget(sending, message)
-    return await services.acceptor.accept(message, answer)
+    try:
+        if rejects:
+            message = await services.acceptor.take_budget(sending, message)
+        before = await services.acceptor.accept(message, answer)
+    except RelayError:
+        await _drop_new_file(services, data, message)
+        raise
+    if before is not None:
+        await _drop_new_file(services, data, message)
+    return before
+
+
+async def _drop_new_file(services: Services, data: SendIn, message: Accepted) -> None:
+    """A file that was stored for a message which was not accepted goes again; an uploaded one stays."""
+    uploaded = isinstance(data.content, dict) and "mediaId" in data.content
+    if "mediaId" in message.content and not uploaded:
+        async with services.pool.acquire() as conn:
+            await services.blobs.delete(conn, message.tenant_id, [message.content["mediaId"]])
 
 
 async def _message(services: Services, sending: Sending, data: SendIn, message_id: MessageId) -> Accepted:

@@ -1,11 +1,12 @@
 """What handlers work with: built once by the composition root, the same for every request."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
 
 import httpx
-from msgspec import Struct
+from msgspec import Struct, field
 
 from relay.api.accept import Acceptor
 from relay.config import Config
@@ -31,6 +32,8 @@ class Services(Struct, frozen=True, kw_only=True, dict=True):
     operator_key: str | None = None
     """RELAY_OPERATOR_KEY, which opens what a stored operator's key opens."""
     now: Callable[[], datetime] = utc_now
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the process is told to stop: readiness goes off, streams end."""
 
     @cached_property
     def acceptor(self) -> Acceptor:

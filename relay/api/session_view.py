@@ -2,9 +2,10 @@
 
 from datetime import datetime
 
-from relay.api.auth import owner_of
+from relay.api.owner import owner_of
 from relay.api.request import Request
 from relay.api.wire import Out
+from relay.model.errors import Conflict
 from relay.model.ids import SessionId, TenantId
 from relay.model.session import REASONS, Session, SessionLimits, SessionStatus
 from relay.store import sessions
@@ -61,4 +62,21 @@ def session_out(session: Session) -> SessionOut:
 
 async def get_callers_session(request: Request, conn: Connection, session_id: str) -> Session:
     """The session of the call, looked for among the caller's own. Raises NotFound."""
-    return await sessions.get_session(conn, await owner_of(request.principal, conn, session_id), session_id)
+    return await sessions.get_session(conn, await owner_of(request, conn, session_id), session_id)
+
+
+_NO_CODE = {
+    SessionStatus.CONNECTING: "No code is on show just now. Try again in a moment.",
+    SessionStatus.CONNECTED: "No code is on show: the session is connected.",
+    SessionStatus.DISCONNECTED: "No code is on show: the session is disconnected. Connect it for a new one.",
+    SessionStatus.FAILED: "No code is on show: the session has failed. Connect it for a new one.",
+}
+
+
+def no_code(session: Session) -> Conflict:
+    """Why there is nothing to scan."""
+    if session.pairing_code is not None:
+        detail = "A pairing code is on show, not a QR code; ask for application/json."
+    else:
+        detail = _NO_CODE[session.status]
+    return Conflict(detail, code="no_code_on_show")

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Annotated, Literal
 
 from litestar import delete, get, patch, post
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import UNSET, Meta, UnsetType, structs
 
 from relay.api.auth import requires, tenant_of
+from relay.api.owner import Company
 from relay.api.paging import Cursor, Limit, Page
 from relay.api.recipients import digits_of
 from relay.api.request import Request
@@ -106,8 +107,8 @@ async def create_session(request: Request, data: JSONBody[SessionIn]) -> Session
 @get("/sessions", opt=requires(Scope.SESSIONS), summary="List sessions, newest first")
 async def list_sessions(
     request: Request,
-    company_id: Annotated[str | None, QueryParameter(name="companyId")] = None,
-    status: SessionStatus | None = None,
+    company_id: Company = None,
+    status: FromQuery[SessionStatus | None] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> SessionList:

@@ -4,6 +4,7 @@ The looks of one waiter keep a growing distance, so that many waiters on a busy 
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -28,13 +29,13 @@ def hung(doorbell: Doorbell, channel: Channel) -> Iterator[Bell]:
         doorbell.drop(channel, bell)
 
 
-async def moments(bell: Bell, *, seconds: float, poll_seconds: float = _POLL_SECONDS) -> AsyncIterator[None]:
-    """When to look: now, after each ring, at least once a poll, and once more when the time is over."""
+async def moments(bell: Bell, *, seconds: float = math.inf) -> AsyncIterator[None]:
+    """When to look: now, after each ring, at least once a second, and once more when the time is over."""
     loop = asyncio.get_running_loop()
     deadline, gap = loop.time() + seconds, _FIRST_GAP_SECONDS
     yield
     while (left := deadline - loop.time()) > 0:
-        await bell.wait(min(poll_seconds, left))
+        await bell.wait(min(_POLL_SECONDS, left))
         yield
         await asyncio.sleep(max(0.0, min(gap, deadline - loop.time())))
         gap = min(gap * 1.5, _MOST_GAP_SECONDS)

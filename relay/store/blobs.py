@@ -35,6 +35,7 @@ class Blob(Struct, frozen=True, kw_only=True):
     mimetype: str
     file_name: str | None
     size_bytes: int
+    sha256: bytes
     path: Path
 
 
@@ -113,6 +114,7 @@ class Blobs:
             mimetype=row["mimetype"],
             file_name=row["file_name"],
             size_bytes=row["size_bytes"],
+            sha256=row["sha256"],
             path=self.path(row["id"]),
         )
 

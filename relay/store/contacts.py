@@ -159,7 +159,16 @@ async def get_contact(conn: Connection, tenant_id: TenantId, contact_id: str) ->
     return _contact(row)
 
 
-_CHATS = "SELECT jid FROM whatsapp_chats WHERE session_id = $1 AND contact_id = $2"
+_CHATS = """
+    SELECT jid FROM whatsapp_chats WHERE tenant_id = $1 AND session_id = $2 AND contact_id = $3
+    UNION SELECT pn || '@s.whatsapp.net' FROM whatsapp_contacts WHERE tenant_id = $1 AND id = $3 AND pn IS NOT NULL
+    UNION SELECT lid || '@lid' FROM whatsapp_contacts WHERE tenant_id = $1 AND id = $3 AND lid IS NOT NULL
+"""
+# What is still to be sent, or could not be, knows its chat but no contact yet.
+_ADOPT = """
+    UPDATE whatsapp_messages SET contact_id = $3
+    WHERE tenant_id = $1 AND session_id = $2 AND chat = ANY ($4) AND contact_id IS NULL
+"""
 _DELETE_OWED = """
     DELETE FROM deliveries d USING events e
     WHERE e.tenant_id = $1 AND e.contact_id = $2 AND d.event_id = e.id AND d.tenant_id = $1
@@ -169,10 +178,21 @@ _DELETE_ATTEMPTS = """
     WHERE e.tenant_id = $1 AND e.contact_id = $2 AND a.tenant_id = $1 AND a.event_id = e.id
 """
 _DELETE_REPLIES = "DELETE FROM reply_tasks WHERE tenant_id = $1 AND session_id = $2 AND chat = ANY ($3)"
-_MEDIA = "SELECT id FROM media WHERE tenant_id = $1 AND contact_id = $2"
+# Files of the contact, and files that only messages with the contact carry.
+_MEDIA = """
+    WITH carried AS (
+        SELECT DISTINCT content ->> 'mediaId' AS id FROM whatsapp_messages
+        WHERE tenant_id = $1 AND contact_id = $2 AND content ? 'mediaId'
+    ), shared AS (
+        SELECT c.id FROM carried c JOIN whatsapp_messages m ON m.content ->> 'mediaId' = c.id
+        WHERE m.tenant_id = $1 AND m.contact_id IS DISTINCT FROM $2
+    )
+    DELETE FROM media WHERE tenant_id = $1
+      AND (contact_id = $2 OR id IN (SELECT id FROM carried EXCEPT SELECT id FROM shared))
+    RETURNING id
+"""
 _DELETE = (
     "DELETE FROM events WHERE tenant_id = $1 AND contact_id = $2",
-    "DELETE FROM media WHERE tenant_id = $1 AND contact_id = $2",
     "DELETE FROM whatsapp_messages WHERE tenant_id = $1 AND contact_id = $2",
     "DELETE FROM whatsapp_chats WHERE tenant_id = $1 AND contact_id = $2",
     "DELETE FROM whatsapp_contacts WHERE tenant_id = $1 AND id = $2",
@@ -182,8 +202,9 @@ _DELETE = (
 async def delete_contact(conn: Connection, tenant_id: TenantId, contact_id: ContactId) -> list[str]:
     """Remove everything of somebody; answers the ids of their media, whose files are the caller's to remove."""
     contact = await get_contact(conn, tenant_id, contact_id)
+    chats = [row["jid"] for row in await conn.fetch(_CHATS, tenant_id, contact.session_id, contact_id)]
+    await conn.execute(_ADOPT, tenant_id, contact.session_id, contact_id, chats)
     media = [row["id"] for row in await conn.fetch(_MEDIA, tenant_id, contact_id)]
-    chats = [row["jid"] for row in await conn.fetch(_CHATS, contact.session_id, contact_id)]
     await conn.execute(_DELETE_REPLIES, tenant_id, contact.session_id, chats)
     for sql in (_DELETE_OWED, _DELETE_ATTEMPTS, *_DELETE):
         await conn.execute(sql, tenant_id, contact_id)

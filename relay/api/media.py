@@ -1,0 +1,96 @@
+"""Media files: uploaded to be sent, downloaded as they came."""
+
+from typing import Annotated
+
+import msgspec
+from litestar import get, post
+from litestar.params import FromPath, QueryParameter
+from litestar.response import File
+
+from relay.api.auth import requires, tenant_of
+from relay.api.content import FileName, MimeType
+from relay.api.media_source import keep
+from relay.api.owner import Company, owner_of
+from relay.api.request import FILE, Request
+from relay.api.wire import Out
+from relay.model.errors import InvalidInput, NotFound
+from relay.model.ids import MediaId
+from relay.model.tenant import Scope
+
+# A stranger's file must never run in the server's own name.
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cache-Control": "private, max-age=31536000, immutable",
+}
+
+
+class MediaOut(Out, frozen=True, kw_only=True):
+    media_id: MediaId
+    mimetype: str
+    size_bytes: int
+    sha256: str
+    file_name: str | None
+
+
+@post(
+    "/media",
+    opt={**requires(Scope.MESSAGES_SEND), **FILE},
+    summary="Upload a file to be sent: its bytes as the body, its type as Content-Type",
+)
+async def create_media(
+    request: Request,
+    company_id: Company = None,
+    file_name: Annotated[str | None, QueryParameter(name="fileName")] = None,
+) -> MediaOut:
+    tenant_id = tenant_of(request.principal, company_id)
+    declared = request.headers.get("content-type")
+    if declared is not None and declared.startswith("multipart/"):
+        raise InvalidInput("Send the file's bytes as the body itself, not as a form.", path="Content-Type")
+    blob = await keep(
+        request.services,
+        request.stream(),
+        tenant_id=tenant_id,
+        declared=_check(declared, MimeType, path="Content-Type"),
+        file_name=_check(file_name, FileName, path="fileName"),
+        path="body",
+    )
+    return MediaOut(
+        media_id=blob.id,
+        mimetype=blob.mimetype,
+        size_bytes=blob.size_bytes,
+        sha256=blob.sha256.hex(),
+        file_name=blob.file_name,
+    )
+
+
+@get(
+    "/media/{media_id:str}",
+    opt=requires(Scope.MESSAGES_READ),
+    summary="Download a file; it comes as an attachment",
+    content_media_type="application/octet-stream",
+)
+async def read_media(request: Request, media_id: FromPath[str]) -> File:
+    services = request.services
+    async with services.pool.acquire() as conn:
+        blob = await services.blobs.get(conn, await owner_of(request, conn, media_id), media_id)
+    if not blob.path.is_file():
+        raise NotFound("The file is gone.")
+    return File(
+        blob.path,
+        filename=blob.file_name or blob.id,
+        media_type=blob.mimetype,
+        content_disposition_type="attachment",
+        headers=_HEADERS,
+    )
+
+
+def _check(text: str | None, wanted: object, *, path: str) -> str | None:
+    """Raises InvalidInput at `path`."""
+    if text is None:
+        return None
+    try:
+        checked: str = msgspec.convert(text, wanted)
+    except msgspec.ValidationError:
+        raise InvalidInput(f"{path} is not well-formed.", path=path) from None
+    return checked

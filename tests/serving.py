@@ -1,0 +1,97 @@
+"""The API beside a running host, in one process: what a caller sees when everything works."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from relay.api.waiting import wait_for
+from relay.config import Config, Sandbox
+from relay.engines.sandbox_network import SandboxNetwork
+from relay.host.host import Host
+from relay.host.journal import take_slot
+from relay.loops import Loop, run_until
+from relay.store.doorbell import Channel
+from relay.store.pool import Pool
+from tests.api_client import Api, serve_api
+
+QUICK = Sandbox(delivered_after_seconds=0, read_after_seconds=0)
+
+
+@asynccontextmanager
+async def run_host(api: Api, folder: Path, *, config: Config | None = None) -> AsyncIterator[Host]:
+    """A host for the sessions of `api`; its bells are the API's own."""
+    services = api.services
+    config = (config or services.config).with_server(data_dir=str(folder))
+    network = SandboxNetwork(services.pool, config.sandbox)
+    host = Host(
+        pool=services.pool,
+        vault=services.vault,
+        doorbell=services.doorbell,
+        config=config,
+        slot=take_slot(folder / "journal"),
+        engines={"sandbox": network.engine},
+    )
+    bell = services.doorbell.bell("sandbox", network.bell)
+    phones = Loop("sandbox.network", network.work, poll_seconds=0.1, bell=bell)
+    stopping = asyncio.Event()
+    running = asyncio.create_task(run_until([*host.loops(), *host.inbox_loops(), phones], stopping))
+    try:
+        yield host
+    finally:
+        stopping.set()
+        await running
+        await host.stop()
+        host.close()
+
+
+@asynccontextmanager
+async def serve_all(pool: Pool, url: str, folder: Path, **changes: Any) -> AsyncIterator[Api]:
+    """A company's caller, with a host that runs its sessions."""
+    config = changes.pop("config", None) or Config(sandbox=QUICK)
+    async with serve_api(pool, url, config=config, **changes) as operator:
+        async with run_host(operator, folder):
+            api = await operator.as_tenant()
+            yield api
+        await operator.services.aclose()
+
+
+async def make_session(api: Api, **fields: Any) -> str:
+    """A new session that shows its QR code; its id."""
+    response = await api.post("/api/v1/whatsapp/sessions", json={"name": "Front desk", **fields})
+    assert response.status_code == 201, response.text
+    return str(response.json()["sessionId"])
+
+
+async def link_session(api: Api, **fields: Any) -> str:
+    """A session that is connected; its id."""
+    session_id = await make_session(api, **fields)
+    response = await api.post(f"/api/v1/whatsapp/sessions/{session_id}/sandbox/scan")
+    assert response.json()["status"] == "connected", response.text
+    return session_id
+
+
+async def until(api: Api, channel: Channel, look: Callable[[], Awaitable[Any]], wanted: Any) -> None:
+    """Wait until `look` answers `wanted`; fails when it does not within seconds."""
+    seen: Any = None
+
+    async def check() -> bool | None:
+        nonlocal seen
+        seen = await look()
+        return True if seen == wanted else None
+
+    assert await wait_for(api.services.doorbell, channel, check, seconds=10), f"{seen!r} is not {wanted!r}"
+
+
+async def until_messages(api: Api, session_id: str, count: int) -> list[dict[str, Any]]:
+    """The messages of a session, newest first, once there are so many."""
+    found: list[dict[str, Any]] = []
+
+    async def look() -> int:
+        response = await api.get("/api/v1/whatsapp/messages", params={"sessionId": session_id})
+        found[:] = response.json()["messages"]
+        return len(found)
+
+    await until(api, "events", look, count)
+    return found
