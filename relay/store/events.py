@@ -71,11 +71,11 @@ async def get_event(conn: Connection, tenant_id: TenantId, event_id: EventId) ->
 
 # Rows that the filter leaves out come without their body. What is not settled yet sorts last.
 _LIST_AFTER = """
-    SELECT id, type, session_id, xid::text,
+    SELECT id, type, session_id, e.xid::text AS xid,
            CASE WHEN ($4::text[] = '{}' OR type = ANY ($4) OR split_part(type, '.', 1) || '.*' = ANY ($4))
                  AND ($5::text IS NULL OR session_id = $5) AND id >= $6 THEN body END AS body,
-           xid < pg_snapshot_xmin(pg_current_snapshot()) AS settled
-    FROM events WHERE tenant_id = $1 AND (xid, id) > ($2::text::xid8, $3) ORDER BY xid, id LIMIT $7
+           e.xid < pg_snapshot_xmin(pg_current_snapshot()) AS settled
+    FROM events e WHERE tenant_id = $1 AND (e.xid, id) > ($2::text::xid8, $3) ORDER BY e.xid, id LIMIT $7
 """
 
 

@@ -77,7 +77,8 @@ async def test_the_log_is_filtered_and_paged(api: Api, pool: Pool) -> None:
     assert len(await listed(api, since=middle)) == 4
     assert [d["eventId"] for d in await listed(api, until=middle)] == messages[:1]
 
-    seen, cursor = [], ""
+    seen: list[dict[str, Any]] = []
+    cursor: str | None = ""
     while cursor is not None:
         page = await api.get(f"{WEBHOOKS}/deliveries", params={"limit": "2", "cursor": cursor})
         seen += page.json()["deliveries"]
