@@ -1,0 +1,24 @@
+"""How long and how often to measure."""
+
+from dataclasses import dataclass
+
+
+@dataclass(kw_only=True)
+class Plan:
+    runs: int
+    messages: int
+    """Of one throughput run."""
+    seconds: float
+    """Of a steady load."""
+    sessions: int
+    backlog: int
+    saturation: float = 0.0
+    """Messages a second, once measured."""
+
+
+def full(runs: int) -> Plan:
+    return Plan(runs=runs, messages=40_000, seconds=20.0, sessions=1_000, backlog=200_000)
+
+
+def quick(runs: int) -> Plan:
+    return Plan(runs=runs, messages=15_000, seconds=6.0, sessions=200, backlog=20_000)

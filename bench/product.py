@@ -1,0 +1,131 @@
+"""The product from outside: `relay serve` with its own data folder, and what the measurements ask of its API.
+
+relay serve ──ready──► a company, its key ──► sandbox sessions, scanned ──► endpoints at the sink
+"""
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from bench.receiving import Sink
+from bench.wire import Api, BenchError
+
+_READY_SECONDS = 60.0
+_LINK_TRIES = 20
+_LINKS_AT_ONCE = 16
+_SCOPES = ["sessions", "messages:read", "messages:send", "webhooks"]
+_LIMITS = {
+    "perMinute": 1_000_000,
+    "perDay": 1_000_000,
+    "newContactsPerDay": 1_000_000,
+    "repliesPerMinute": 1_000_000,
+}
+
+
+class Product:
+    """A running server with one company; open it with `open_product`."""
+
+    def __init__(self, process: asyncio.subprocess.Process, api: Api) -> None:
+        self.pid = process.pid
+        self.api = api
+        self._process = process
+
+    async def link_sessions(self, count: int) -> list[str]:
+        """That many sandbox sessions, connected, without narrow limits."""
+        gate = asyncio.Semaphore(_LINKS_AT_ONCE)
+
+        async def link(number: int) -> str:
+            async with gate:
+                return await self._link_session(f"bench {number}")
+
+        return list(await asyncio.gather(*(link(number) for number in range(count))))
+
+    async def _link_session(self, name: str) -> str:
+        created = await self.api.call("POST", "/api/v1/whatsapp/sessions", {"name": name, "limits": _LIMITS})
+        session_id: str = created["sessionId"]
+        for _ in range(_LINK_TRIES):
+            path = f"/api/v1/whatsapp/sessions/{session_id}"
+            status, _answer = await self.api.try_call("POST", f"{path}/sandbox/scan", {})
+            if status == 200 and (await self.api.call("GET", path))["status"] == "connected":
+                return session_id
+            # 409: no code is on show yet.
+            await asyncio.sleep(0.25)
+        raise BenchError(f"{session_id} did not connect.")
+
+    async def add_endpoint(self, sink: Sink, path: str, *, sessions: Sequence[str] = ()) -> str:
+        """An endpoint of messages at `path` of the sink, which is told its secret."""
+        body = {"url": sink.url(path), "events": ["message.received"], "sessions": list(sessions)}
+        created = await self.api.call("POST", "/api/v1/webhooks/endpoints", body)
+        await sink.open(path, created["secret"])
+        endpoint_id: str = created["id"]
+        return endpoint_id
+
+    async def let_write(self, session_id: str, phone: str, *, count: int) -> tuple[str, int]:
+        """`count` messages from `phone`; answers what their WhatsApp ids begin with, and the count."""
+        body = {
+            "from": phone,
+            "name": "Bench",
+            "type": "text",
+            "text": "A message of the bench",
+            "count": count,
+        }
+        answer = await self.api.call("POST", f"/api/v1/whatsapp/sessions/{session_id}/sandbox/inbound", body)
+        return answer["waMessageIds"][0].removesuffix("1"), answer["accepted"]
+
+
+@asynccontextmanager
+async def open_product(**settings: str) -> AsyncIterator[Product]:
+    """A fresh server. `settings` are environment variables on top."""
+    operator_key = secrets.token_urlsafe(24)
+    environ = {
+        **os.environ,
+        "RELAY_OPERATOR_KEY": operator_key,
+        "RELAY__WEBHOOKS__ALLOW_NETWORKS": '["127.0.0.0/8"]',
+        **settings,
+    }
+    with tempfile.TemporaryDirectory(prefix="relay-bench-", ignore_cleanup_errors=True) as folder:
+        with (Path(folder) / "log").open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                *[sys.executable, "-m", "relay", "serve", "--port", "0", "--data-dir", f"{folder}/data"],
+                env=environ,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+            )
+        try:
+            address = await _read_address(process, Path(folder) / "log")
+            api = await _open_company(address, operator_key)
+            yield Product(process, api)
+            api.close()
+        finally:
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
+            await process.wait()
+
+
+async def _read_address(process: asyncio.subprocess.Process, log: Path) -> str:
+    assert process.stdout is not None
+    async with asyncio.timeout(_READY_SECONDS):
+        async for line in process.stdout:
+            if line.startswith(b"ready "):
+                return line.split()[1].decode()
+    raise BenchError(f"The server did not start:\n{log.read_text()[-2000:]}")
+
+
+async def _open_company(address: str, operator_key: str) -> Api:
+    where = urlsplit(address)
+    assert where.hostname is not None
+    assert where.port is not None
+    operator = Api(where.hostname, where.port, operator_key)
+    company: dict[str, Any] = await operator.call("POST", "/api/v1/admin/tenants", {"name": "Bench"})
+    body = {"companyId": company["companyId"], "name": "bench", "scopes": _SCOPES}
+    key = await operator.call("POST", "/api/v1/admin/keys", body)
+    operator.close()
+    return Api(where.hostname, where.port, key["key"])
