@@ -43,6 +43,7 @@ _CLAIM_GAP_SECONDS = 0.005
 """Claims and settles are batches: this long apart they are large enough to be cheap."""
 _SCAN_SHARE = 0.1
 """At most this part of the time goes into looking for lanes with something due."""
+_REFUSED_SECONDS = 5.0
 _SETTLE_MOST = 500
 _RESPONSE_CHARACTERS = 512
 _CONNECT_SECONDS = 10.0
@@ -193,7 +194,9 @@ class Dispatcher:
                 self._sending[task] = delivery
                 task.add_done_callback(self._sent)
         if refused:
-            # Disabled in this moment, or its secret does not open: it is looked at again with the next scan.
+            # Disabled in this moment, or its secret does not open.
+            for delivery in refused:
+                self._lanes.pause(delivery.endpoint_id, _REFUSED_SECONDS)
             await deliveries.release(conn, refused)
 
     async def _send(self, delivery: Claimed, destination: Destination, body: bytes) -> None:

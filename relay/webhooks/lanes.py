@@ -135,6 +135,12 @@ class Lanes:
         if lane.in_flight == 0:
             self._busy.discard(endpoint_id)
 
+    def pause(self, endpoint_id: EndpointId, seconds: float) -> None:
+        """Nothing is claimed from it for so long."""
+        now = self._clock()
+        lane = self._lane(endpoint_id, now)
+        lane.closed_until = max(lane.closed_until, now + seconds)
+
     def succeed(self, endpoint_id: EndpointId, *, seconds: float) -> None:
         lane, now = self._finish(endpoint_id, seconds)
         if lane.is_open:
