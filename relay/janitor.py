@@ -14,7 +14,17 @@ from relay.loops import Bell, Loop
 from relay.model import ids
 from relay.model.ids import TenantId
 from relay.model.tenant import Tenant
-from relay.store import events, idempotency, messages, migrate, rate_counters, requests, tenants
+from relay.store import (
+    events,
+    idempotency,
+    messages,
+    migrate,
+    rate_counters,
+    reply_tasks,
+    requests,
+    sandbox,
+    tenants,
+)
 from relay.store.blobs import Blobs
 from relay.store.pool import Connection, Pool
 
@@ -63,6 +73,8 @@ class Janitor:
                 await idempotency.delete_expired(conn)
                 await rate_counters.delete_expired(conn)
                 await requests.delete_expired(conn)
+                await reply_tasks.delete_stale(conn)
+                await sandbox.delete_old(conn)
         return False
 
     async def _turn_days(self, conn: Connection) -> None:

@@ -84,3 +84,9 @@ def configure(*, level: str, style: str, masked: bool) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for noisy in ("httpx", "httpcore", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def say(line: str) -> None:
+    """A line on standard output, for whoever started us."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

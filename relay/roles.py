@@ -26,6 +26,8 @@ from relay.engines.sandbox_network import SandboxNetwork
 from relay.host.host import Host
 from relay.host.journal import take_slot
 from relay.janitor import Janitor
+from relay.listening import bind
+from relay.logs import say
 from relay.loops import Loop, run_until
 from relay.model.errors import ConfigError
 from relay.store import migrate
@@ -38,7 +40,6 @@ from relay.webhooks.dispatcher import Dispatcher
 log = logging.getLogger(__name__)
 
 _SANDBOX_POLL_SECONDS = 0.25
-_BACKLOG = 2048
 
 
 class Base(Struct, frozen=True, kw_only=True):
@@ -107,12 +108,6 @@ async def run_roles(
             await base.stopping.wait()
 
 
-def say(line: str) -> None:
-    """A line on standard output, for whoever started us."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
 def _stop_on_signals(stopping: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -137,23 +132,6 @@ class _Server(uvicorn.Server):
 
     def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]
         return nullcontext()
-
-
-def bind(config: Config) -> socket.socket:
-    """The API's socket. Raises ConfigError where the address cannot be had."""
-    host, port = config.server.host, config.server.port
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-    except OSError as error:
-        listening.close()
-        raise ConfigError(
-            f"server.port: cannot listen on {host}:{port} ({error.strerror}). Give another with --port."
-        ) from None
-    listening.listen(_BACKLOG)
-    return listening
 
 
 async def _run_api(base: Base, listen_fd: int | None, ready: asyncio.Event) -> None:
@@ -185,9 +163,8 @@ async def _run_api(base: Base, listen_fd: int | None, ready: asyncio.Event) -> N
     )
     async with asyncio.TaskGroup() as group:
         group.create_task(server.serve([listening]))
-        # uvicorn has no event to wait for.
-        while not server.started and not server.should_exit:
-            await asyncio.sleep(0.01)  # noqa: ASYNC110
+        while not server.started and not server.should_exit:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)
         ready.set()
         await base.stopping.wait()
         server.should_exit = True

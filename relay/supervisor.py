@@ -22,7 +22,8 @@ from pathlib import Path
 
 from relay import first_start
 from relay.config import Config, Role
-from relay.roles import bind, say
+from relay.listening import bind
+from relay.logs import say
 from relay.store import migrate
 from relay.store.embedded import EmbeddedPostgres
 from relay.store.pool import connect
@@ -121,7 +122,12 @@ async def serve(config: Config, config_path: Path | None) -> None:
             stack.callback(keeping.cancel)
         address = _address(config, listening)
         await _prepare(config, url, address)
-        await _run_children(config, config_path, url, listening, stopping, address)
+        await _keep_children(
+            _children(config, config_path, url, listening),
+            stopping,
+            address=address,
+            patience_seconds=config.server.drain_seconds + _KILL_AFTER_SECONDS,
+        )
 
 
 def _address(config: Config, listening: socket.socket) -> str:
@@ -151,23 +157,21 @@ async def _prepare(config: Config, url: str, address: str) -> None:
         say(line)
 
 
-async def _run_children(
-    config: Config,
-    config_path: Path | None,
-    url: str,
-    listening: socket.socket,
-    stopping: asyncio.Event,
-    address: str,
-) -> None:
+def _children(config: Config, config_path: Path | None, url: str, listening: socket.socket) -> list[Child]:
     environ = {**os.environ, "RELAY__DATABASE__URL": url}
-    port = listening.getsockname()[1]
-    options = ["--supervised", "--data-dir", str(config.data_dir), "--port", str(port)]
+    host, port = config.server.host, str(listening.getsockname()[1])
+    options = ["--supervised", "--data-dir", str(config.data_dir), "--host", host, "--port", port]
     if config_path is not None:
         options += ["--config", str(config_path)]
-    children = [
+    return [
         Child(roles, [sys.executable, "-m", "relay", "run", *roles, *options], environ, listening.fileno())
         for roles in config.server.roles
     ]
+
+
+async def _keep_children(
+    children: list[Child], stopping: asyncio.Event, *, address: str, patience_seconds: float
+) -> None:
     tasks = [asyncio.create_task(child.keep()) for child in children]
     announcing = asyncio.create_task(_announce(children, address))
     try:
@@ -175,8 +179,7 @@ async def _run_children(
     finally:
         log.info("server.stopping")
         announcing.cancel()
-        patience = config.server.drain_seconds + _KILL_AFTER_SECONDS
-        await asyncio.gather(*(child.stop(patience_seconds=patience) for child in children))
+        await asyncio.gather(*(child.stop(patience_seconds=patience_seconds) for child in children))
         await asyncio.gather(*tasks, return_exceptions=True)
 
 

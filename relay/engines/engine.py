@@ -237,7 +237,8 @@ class Engine(Protocol):
     """One session's connection.
 
     `start` returns soon; what follows comes as signals. Every other call is made only while connected. Calls raise
-    SendRejected (WhatsApp said no), OutcomeUnknown (nobody can say) or NotSupported (this engine cannot).
+    NotConnected (surely not done), SendRejected (WhatsApp said no), OutcomeUnknown (nobody can say) or NotSupported
+    (this engine cannot).
     """
 
     async def start(self) -> None: ...

@@ -42,7 +42,7 @@ from relay.engines.engine import (
 from relay.engines.sandbox_exchange import Exchange
 from relay.engines.sandbox_people import find_jids, lid_of, phone_of
 from relay.engines.sandbox_receipts import Line, Owed
-from relay.model.errors import OutcomeUnknown, SendRejected
+from relay.model.errors import NotConnected, OutcomeUnknown, SendRejected
 from relay.model.message import Party
 from relay.model.sandbox import digits_of
 from relay.store import sandbox as store
@@ -287,7 +287,7 @@ class SandboxEngine:
     async def _reach(self) -> None:
         """Return once WhatsApp has taken what is sent. Raises OutcomeUnknown when the connection ends first."""
         if self.line is None:
-            raise OutcomeUnknown("The session is not connected.")
+            raise NotConnected("The session is not connected.")
         faults = self._exchange.faults.get(self._account.session_id)
         if faults is not None and faults.slow_seconds:
             slowed = _new_hold(self._slowed)

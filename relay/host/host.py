@@ -277,7 +277,7 @@ class Host:
         held.task = None
         if session.over:
             await self._let_go(held)
-        elif session.may_send(self.sender.now()):
+        elif session.may_send():
             self.sender.bell.ring()
 
     async def _let_go(self, held: _Held) -> None:

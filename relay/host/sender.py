@@ -18,7 +18,7 @@ from relay.host.arrivals import party_of
 from relay.host.budget import Budget
 from relay.host.session import Session
 from relay.loops import Bell
-from relay.model.errors import NotSupported, RelayError, SendRejected
+from relay.model.errors import NotConnected, NotSupported, RelayError, SendRejected
 from relay.model.ids import MessageId, SessionId
 from relay.model.message import MessageType
 from relay.store import contacts, inbound, outbox, outgoing
@@ -81,14 +81,13 @@ class Sender:
         return bool(terms)
 
     def _slots(self) -> dict[SessionId, int]:
-        now = self.now()
         busy: dict[SessionId, int] = {}
         for message, _task in self._in_flight.values():
             busy[message.session_id] = busy.get(message.session_id, 0) + 1
         free = {
             session_id: _SLOTS_PER_SESSION - busy.get(session_id, 0)
             for session_id, session in self._sessions.items()
-            if session.may_send(now)
+            if session.may_send()
         }
         return {session_id: slots for session_id, slots in free.items() if slots > 0}
 
@@ -140,6 +139,9 @@ class Sender:
         try:
             wa_id, at = await self._engine_send(message)
             return Settlement(id=message.id, term=term, status="sent", at=at, wa_id=wa_id)
+        except NotConnected as error:
+            # Surely not sent: it waits for the connection.
+            return self._ended(message, term, "queued", error.code)
         except (SendRejected, NotSupported) as error:
             return self._ended(message, term, "failed", error.code)
         except RelayError as error:
@@ -158,7 +160,7 @@ class Sender:
         session = self._sessions.get(message.session_id)
         engine = session.engine if session else None
         if session is None or engine is None:
-            raise SendRejected("The session is not connected.", code="session_not_connected")
+            raise NotConnected("The session is not connected.")
         wanted = Outgoing(
             chat=message.chat,
             type=MessageType(message.type),
@@ -200,7 +202,7 @@ class Sender:
             await contacts.resolve(conn, self._met(batch))
             rows = await outgoing.settle_messages(conn, batch)
             await _note_chats(conn, rows)
-            events = [facts.message_status(row, row["sent_at"]) for row in rows]
+            events = [facts.message_status(row, row["sent_at"]) for row in rows if row["status"] != "queued"]
             owed = await outbox.insert_events(conn, events)
         # Only now: a settlement that was not stored is stored next time.
         del self._settlements[: len(batch)]

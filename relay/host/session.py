@@ -65,13 +65,15 @@ class Session:
         """The engine, while it may be called."""
         return self._engine if self.status is SessionStatus.CONNECTED else None
 
-    def may_send(self, now: datetime) -> bool:
+    def may_send(self) -> bool:
         """Whether a message would go out now."""
-        banned = self.banned_until is not None and self.banned_until > now
-        return self.status is SessionStatus.CONNECTED and not self.degraded and not banned
+        return self.status is SessionStatus.CONNECTED and not self.degraded
 
     async def start(self) -> None:
         """The lease is ours: bring the session up (or, to log it out, up once more)."""
+        if self.banned_until is not None and self.banned_until > datetime.now(UTC):
+            await self._wait_out_ban(self.banned_until)
+            return
         reason = "starting" if self.request.status is not SessionStatus.CONNECTED else "host_lost"
         await self._write(StatusChange(status=SessionStatus.CONNECTING, reason=reason))
         await self._start_engine()
@@ -202,14 +204,20 @@ class Session:
             case says.Disconnected():
                 await self._lost("reconnecting")
             case says.TemporarilyBanned():
-                self.banned_until = signal.until
-                await self._write(StatusChange(status=self.status, reason="temporary_ban"))
+                await self._wait_out_ban(signal.until)
             case says.Crashed():
                 await self._lost("engine_crashed")
             case says.StreamReplaced() | says.LoggedOut() | says.ClientOutdated() | says.ConnectFailed():
                 await self._handle_end(signal)
             case _ as never:
                 assert_never(never)
+
+    async def _wait_out_ban(self, until: datetime) -> None:
+        """Every attempt before `until` would end the same way, and none is counted."""
+        await self._stop_engine()
+        self.banned_until = until
+        self._retry_at = self._monotonic() + max(0.0, (until - datetime.now(UTC)).total_seconds())
+        await self._write(StatusChange(status=SessionStatus.CONNECTING, reason="temporary_ban"))
 
     async def _handle_linking(
         self, signal: says.QrShown | says.CodeShown | says.LinkExpired | says.Linked | says.AuthChanged
@@ -271,10 +279,8 @@ class Session:
         self._deadline = None
         self._attempts = 0
         self.degraded = False
-        reason = "temporary_ban" if self.banned_until and self.banned_until > datetime.now(UTC) else None
-        await self._write(
-            StatusChange(status=SessionStatus.CONNECTED, reason=reason, phone=signal.phone, lid=signal.lid)
-        )
+        self.banned_until = None
+        await self._write(StatusChange(status=SessionStatus.CONNECTED, phone=signal.phone, lid=signal.lid))
         if self.request.logout:
             await self._log_out()
 

@@ -11,6 +11,7 @@
     ├── RateLimited              too many; `retry_after_seconds` says when again
     ├── NotSupported             the engine cannot do it
     └── EngineError              what WhatsApp (or the engine) answered
+        ├── NotConnected         there was no connection: surely nothing was sent
         ├── SendRejected         it said no: the message has failed
         └── OutcomeUnknown       nobody can say whether it was sent
 
@@ -79,6 +80,10 @@ class NotSupported(RelayError):
 
 class EngineError(RelayError):
     code = "engine_error"
+
+
+class NotConnected(EngineError):
+    code = "session_not_connected"
 
 
 class SendRejected(EngineError):

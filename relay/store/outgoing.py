@@ -1,8 +1,8 @@
 """Outgoing messages: accepted by the API in batches, claimed and settled by the host that holds the session.
 
     insert ──► queued ──claim(term)──► sending ──settle(term)──► sent | failed | unknown
-                  ▲  postpone │
-                  └───────────┘
+                ▲  │ postpone             │ there was no connection
+                └──┴──────────────────────┘
 
 Order is kept in each chat: a chat's next message is claimed only when none of it is being sent. What a dead host
 left in `sending` under an older term becomes `unknown`: it may or may not have gone out.
@@ -175,18 +175,6 @@ _ABANDON = """
 async def abandon_older(conn: Connection, terms: Mapping[SessionId, int]) -> list[Any]:
     """What earlier holders left in the middle of a send becomes `unknown`; answers the rows."""
     return await conn.fetch(_ABANDON, list(terms), list(terms.values()))
-
-
-_HOLD = """
-    UPDATE whatsapp_messages
-    SET status = 'queued', term = NULL
-    WHERE id = ANY ($1) AND status = 'sending'
-"""
-
-
-async def give_back(conn: Connection, messages: Sequence[MessageId]) -> None:
-    """Messages that were claimed and that nobody has tried to send wait again."""
-    await conn.execute(_HOLD, messages)
 
 
 _CANCEL = """

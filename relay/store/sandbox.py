@@ -169,3 +169,11 @@ async def list_outbox(
     """What the virtual phones received from a session after row `after`, oldest first."""
     rows = await conn.fetch(_LIST_OUTBOX, tenant_id, session_id, after, limit)
     return [OutboxRow(id=row["id"], session_id=row["session_id"], body=row["body"]) for row in rows]
+
+
+_DELETE_OLD = "DELETE FROM sandbox_outbox WHERE created_at < now() - interval '7 days'"
+
+
+async def delete_old(conn: Connection) -> None:
+    """Virtual phones forget what they received a week ago."""
+    await conn.execute(_DELETE_OLD)

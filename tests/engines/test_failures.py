@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from relay.engines.engine import ConnectFailed, Disconnected, Received, TemporarilyBanned
-from relay.model.errors import OutcomeUnknown, SendRejected
+from relay.model.errors import NotConnected, OutcomeUnknown, SendRejected
 from tests.engines.phones import PhoneNetwork, Recorder, link
 from tests.engines.test_send import text
 
@@ -33,7 +33,7 @@ async def test_connection_ends(phones: PhoneNetwork, kind: str, how: dict[str, A
 
     assert heard.names[4:] == [said]
     assert heard.list_of(Received) == []
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(NotConnected):
         await engine.send(text("Oi"))
 
 

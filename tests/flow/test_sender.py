@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from relay.host.budget import Budget
-from relay.model.session import SessionLimits
+from relay.model.session import SessionLimits, SessionStatus
 from relay.store.pool import Pool
 from tests.accounts import MARIA_CHAT, add_session
 from tests.engines.sandbox_phones import SandboxPhones
@@ -91,18 +91,29 @@ async def test_a_queue_waits_for_its_session(hosting: Hosting) -> None:
 
 
 async def test_a_restricted_account_holds_its_sends(hosting: Hosting) -> None:
-    """A temporary ban stops sends until it ends; the session says so."""
+    """A temporary ban stops everything until it ends, however often that would be tried; then sends go out."""
     account = await linked(hosting)
     await hosting.fault(account, "ban", seconds=600)
-
-    async def restricted() -> bool:
-        return (await hosting.session(account)).reason == "temporary_ban"
-
-    await hosting.until(restricted)
-    messages = await hosting.queue(account, "no")
-    for _ in range(5):
-        await hosting.turn()
+    session = await hosting.reaches(account, "connecting", "temporary_ban")
+    assert session.banned_until is not None
+    messages = await hosting.queue(account, "later")
+    await hosting.pass_time(560)
     assert await hosting.statuses(messages) == ["queued"]
+    await hosting.pass_time(60)
+    assert (await hosting.reaches(account, "connected")).banned_until is None
+    await hosting.settled(messages, "read")
+
+
+async def test_a_send_that_finds_no_connection_waits(hosting: Hosting) -> None:
+    """The connection goes between the claim and the send: the message is queued again, and goes out later."""
+    account = await linked(hosting)
+    messages = await hosting.queue(account, "wait for me")
+    await hosting.host.sender.work()
+    hosting.host._held[account[1]].session.status = SessionStatus.CONNECTING  # noqa: SLF001
+    await hosting.settled(messages, "queued")
+    hosting.host._held[account[1]].session.status = SessionStatus.CONNECTED  # noqa: SLF001
+    await hosting.settled(messages, "sent")
+    assert await hosting.outbox(account) == ["wait for me"]
 
 
 async def test_a_host_that_dies_in_the_middle_leaves_unknown(
