@@ -61,13 +61,8 @@ def _run(command: Coroutine[Any, Any, int | None]) -> int | None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--config", metavar="PATH", help="settings (default: config.yaml in this folder)")
-    shared.add_argument("--data-dir", metavar="DIR", help="where Relay keeps what it must not lose")
-    listening = argparse.ArgumentParser(add_help=False)
-    listening.add_argument("--host", metavar="ADDRESS", help="the address to listen on")
-    listening.add_argument("--port", type=int, metavar="N", help="the port to listen on; 0 takes a free one")
-
+    options = make_options()
+    shared, listening = options.settings, options.listening
     parser = argparse.ArgumentParser(prog="relay", description="A multi-tenant WhatsApp server.")
     parser.add_argument("--version", action="version", version=f"relay {__version__}")
     parser.set_defaults(fail=_fail)
@@ -89,7 +84,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(run=_check)
 
-    options = make_options(shared)
     for group in (migrate, doctor, tenant, key, session, deliveries, listen):
         group.add_parser(commands, options)
     return parser

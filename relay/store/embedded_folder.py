@@ -202,17 +202,34 @@ def make_socket_folder(cluster: Path) -> Path:
     """A path to the socket's folder that clients can use: `cluster`, or a link to it from a short folder of ours."""
     if len(os.fsencode(cluster / SOCKET_NAME)) <= _SOCKET_PATH_BYTES and "," not in str(cluster):
         return cluster  # with a comma, asyncpg would read a list of hosts
-    link = _make_private_folder(f"relay-{hashlib.sha256(os.fsencode(cluster)).hexdigest()[:16]}") / "pg"
+    link = _make_private_folder(_link_name(cluster)) / "pg"
     link.unlink(missing_ok=True)
     link.symlink_to(cluster, target_is_directory=True)
     return link
 
 
+def find_socket_folder(cluster: Path) -> Path | None:
+    """What `make_socket_folder` answered to the Relay that runs now; None where its link is not to be found."""
+    if len(os.fsencode(cluster / SOCKET_NAME)) <= _SOCKET_PATH_BYTES and "," not in str(cluster):
+        return cluster
+    links = (Path(base) / _link_name(cluster) / "pg" for base in _bases() if base)
+    return next((link for link in links if link.is_symlink() and link.readlink() == cluster), None)
+
+
+def _link_name(cluster: Path) -> str:
+    return f"relay-{hashlib.sha256(os.fsencode(cluster)).hexdigest()[:16]}"
+
+
+def _bases() -> tuple[str, ...]:
+    runtime = "/run" if os.geteuid() == 0 else os.environ.get("XDG_RUNTIME_DIR", "")
+    return (runtime, tempfile.gettempdir(), "/tmp")  # noqa: S108 - its owner and mode are checked
+
+
 def _make_private_folder(name: str) -> Path:
     """The same one at every start, so that one left by a killed Relay is used again."""
-    runtime = "/run" if os.geteuid() == 0 else os.environ.get("XDG_RUNTIME_DIR", "")
-    bases = (runtime, tempfile.gettempdir(), "/tmp")  # noqa: S108 - its owner and mode are checked
-    usable = (base for base in bases if 0 < len(base) <= _SOCKET_PATH_BYTES // 2 and os.access(base, os.W_OK))
+    usable = (
+        base for base in _bases() if 0 < len(base) <= _SOCKET_PATH_BYTES // 2 and os.access(base, os.W_OK)
+    )
     folder = Path(next(usable)) / name
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
