@@ -9,12 +9,18 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 
-from bench import throughput
+from bench import backlog, latency, rest, sends, sessions, throughput
 from bench.figures import say
 from bench.plan import Plan, full, quick
 
 FIGURES: dict[str, Callable[[Plan], Awaitable[None]]] = {
     "throughput": throughput.measure,
+    "latency": latency.measure,
+    "sends": sends.measure,
+    "memory": rest.measure_memory,
+    "sessions": sessions.measure,
+    "backlog": backlog.measure,
+    "idle": rest.measure_idle,
 }
 
 
