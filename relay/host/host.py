@@ -17,8 +17,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+
+import asyncpg
 
 from relay.config import Config
 from relay.engines.engine import Account, Engine, Entry, Listener, Signal
@@ -163,8 +166,6 @@ class Host:
         """Renew, claim, and see what tenants want; True when more may be waiting to be claimed."""
         if self._stopping:
             return False
-        if not self._is_ours():
-            await self._stop_all()
         started = self._monotonic()
         async with self._pool.acquire() as conn:
             await self._renew(conn)
@@ -248,7 +249,11 @@ class Host:
     # --- steps --------------------------------------------------------------------------------------------------
 
     async def tick(self) -> bool:
-        """Let sessions whose deadline has passed look at it."""
+        """Stop what we can no longer be sure to hold; let sessions whose deadline has passed look at it."""
+        if self._held and not self._is_ours():
+            # Here and not in `work`: that one may be waiting for the very database that is away.
+            log.error("lease.not_renewed", extra={"sessions": len(self._held)})
+            await self._stop_all()
         for one in list(self._held.values()):
             if not one.mailbox and one.session.is_due():
                 self.post(one, one.session.tick)
@@ -286,8 +291,10 @@ class Host:
             return
         del self._held[session_id]
         del self._running[session_id]
-        async with self._pool.acquire() as conn:
-            await leases.release_sessions(conn, [session_id], holder=self._slot.holder)
+        # Where the database is away, the lease runs out by itself.
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            async with self._pool.acquire() as conn:
+                await leases.release_sessions(conn, [session_id], holder=self._slot.holder)
         # A connect that came in the meantime is looked at again.
         self._bell.ring()
 

@@ -192,10 +192,12 @@ class Slot:
     def __init__(self, path: Path, lock: int) -> None:
         self.path = path
         self._lock = lock
-        holder = path / "holder"
-        if not holder.exists():
-            holder.write_text(f"{os.uname().nodename}-{secrets.token_hex(6)}\n")
-        self.holder = holder.read_text().strip()
+        named = path / "holder"
+        if not named.exists():
+            draft = path / "holder.draft"
+            draft.write_text(f"{os.uname().nodename}-{secrets.token_hex(6)}\n")
+            draft.rename(named)
+        self.holder = named.read_text().strip()
 
     def release(self) -> None:
         os.close(self._lock)

@@ -35,23 +35,29 @@ class Accepted(Struct, frozen=True, kw_only=True):
 
 
 _INSERT = """
+    WITH living AS MATERIALIZED (
+        -- A session that is being deleted takes no more.
+        SELECT id, tenant_id FROM whatsapp_sessions WHERE id = ANY ($3) ORDER BY id FOR KEY SHARE
+    )
     INSERT INTO whatsapp_messages (id, tenant_id, session_id, chat, direction, origin, sender, type, content, status,
                                    reply_to, mentions, budgeted, sent_at, history)
-    SELECT id, tenant_id, session_id, chat, 'outgoing', origin, 'me', type, content, 'queued', reply_to,
-           ARRAY (SELECT jsonb_array_elements_text(mentions)), budgeted, at,
+    SELECT m.id, m.tenant_id, session_id, chat, 'outgoing', origin, 'me', type, content, 'queued', reply_to,
+           ARRAY (SELECT jsonb_array_elements_text(mentions -> 'all')), budgeted, at,
            jsonb_build_array(jsonb_build_object('status', 'queued', 'at', at))
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::text[],
                 $9::jsonb[], $10::bool[], $11::timestamptz[])
       AS m (id, tenant_id, session_id, chat, origin, type, content, reply_to, mentions, budgeted, at)
-    -- A session that is being deleted takes no more.
-    WHERE EXISTS (SELECT FROM whatsapp_sessions s WHERE s.id = m.session_id AND s.tenant_id = m.tenant_id)
+    JOIN living s ON s.id = m.session_id AND s.tenant_id = m.tenant_id
     RETURNING id
 """
+_MENTIONS = Accepted.__struct_fields__.index("mentions")
 
 
 async def insert_accepted(conn: Connection, messages: Sequence[Accepted]) -> set[MessageId]:
     """Queue a batch; answers the ids taken. Ring `outgoing` after the commit."""
     columns = [[getattr(message, name) for message in messages] for name in Accepted.__struct_fields__]
+    # A list in an array would be taken for one more dimension of it.
+    columns[_MENTIONS] = [{"all": message.mentions} for message in messages]
     return {row["id"] for row in await conn.fetch(_INSERT, *columns)}
 
 

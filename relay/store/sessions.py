@@ -17,10 +17,16 @@ from relay.store.pool import Connection
 # A holder that is gone cannot write that it is: the reader sees it by the lease.
 _VIEW = """
     SELECT s.*,
-           CASE WHEN s.status = 'connected' AND l.expires_at < now() THEN 'connecting' ELSE s.status END AS seen_status,
-           CASE WHEN s.status IN ('connected', 'connecting') AND l.expires_at < now() AND s.wanted = 'up'
-                THEN 'host_lost' ELSE s.reason END AS seen_reason
-    FROM whatsapp_sessions s LEFT JOIN leases l ON l.resource = s.id
+           CASE WHEN gone AND s.wanted = 'up' THEN 'connecting' WHEN gone THEN 'disconnected' ELSE s.status END
+               AS seen_status,
+           CASE WHEN gone AND s.wanted = 'up' THEN 'host_lost' WHEN gone THEN 'requested' ELSE s.reason END
+               AS seen_reason
+    FROM whatsapp_sessions s
+    LEFT JOIN leases l ON l.resource = s.id
+    CROSS JOIN LATERAL (
+        SELECT s.status IN ('connected', 'connecting') AND coalesce(l.expires_at < now(), false)
+               AND NOT (s.status = 'connecting' AND s.reason = 'starting') AS gone
+    ) AS holder
 """
 _NO_SESSION = "There is no such session."
 
@@ -295,6 +301,8 @@ async def touch(conn: Connection, sessions: list[SessionId]) -> None:
     await conn.execute(_TOUCH, sessions)
 
 
+# Whoever is writing a message of it has finished, and finds no session after us.
+_LOCK = "SELECT FROM whatsapp_sessions WHERE tenant_id = $1 AND id = $2 FOR UPDATE"
 _DELETE = (
     "DELETE FROM events WHERE tenant_id = $1 AND session_id = $2",
     "DELETE FROM whatsapp_messages WHERE tenant_id = $1 AND session_id = $2",
@@ -314,6 +322,7 @@ _MEDIA = "SELECT id FROM media WHERE tenant_id = $1 AND session_id = $2"
 
 async def delete_session(conn: Connection, tenant_id: TenantId, session_id: SessionId) -> list[str]:
     """Remove everything of it; answers the ids of its media, whose files are the caller's to remove."""
+    await conn.execute(_LOCK, tenant_id, session_id)
     media = [row["id"] for row in await conn.fetch(_MEDIA, tenant_id, session_id)]
     for sql in (_DELETE_OWED, _DELETE_ATTEMPTS, *_DELETE):
         await conn.execute(sql, tenant_id, session_id)

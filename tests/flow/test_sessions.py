@@ -268,6 +268,6 @@ async def test_a_host_that_cannot_renew_stops_its_engines_first(
     await hosting.link(account)
     stopped = hosting.host._held[account[1]].session
     hosting.phones.monotonic += 16
-    await hosting.host.work()
+    await hosting.host.tick()
     assert stopped.over
     await hosting.reaches(account, "connected")
