@@ -45,9 +45,12 @@ _COLUMNS = {
     "sent_at": "timestamptz",
 }
 _NAMES = ", ".join(_COLUMNS)
+_MENTIONS = list(_COLUMNS).index("mentions")
 _VALUES = ", ".join(
-    f"ARRAY (SELECT jsonb_array_elements_text({name}))" if name == "mentions" else name for name in _COLUMNS
+    f"ARRAY (SELECT jsonb_array_elements_text({name} -> 'all'))" if name == "mentions" else name
+    for name in _COLUMNS
 )
+_MENTIONS = list(_COLUMNS).index("mentions")
 _ARRAYS = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(_COLUMNS.values(), 1))
 _INSERT = f"""
     INSERT INTO whatsapp_messages ({_NAMES})
@@ -85,6 +88,8 @@ async def insert_messages(conn: Connection, messages: Sequence[NewMessage]) -> s
     if not messages:
         return set()
     columns = [[getattr(message, name) for message in messages] for name in _COLUMNS]
+    # A list in an array would be taken for one more dimension of it.
+    columns[_MENTIONS] = [{"all": message.mentions} for message in messages]
     return {row["id"] for row in await conn.fetch(_INSERT, *columns)}
 
 
