@@ -84,6 +84,15 @@ async def test_one_message_leaves_everything_of_it(desk: Desk, pool: Pool, accou
     assert delivery["endpoint_id"] == endpoint.id
 
 
+async def test_mentions_are_kept(desk: Desk, account: Account) -> None:
+    """Of each message its own, in a batch where others have none."""
+    mentioned = [MARIA_CHAT, "5511999990002@s.whatsapp.net"]
+    await desk.take(
+        account, received("W1"), received("W2", mentions=mentioned), received("W3", mentions=[MARIA_CHAT])
+    )
+    assert [message.mentions for message in await desk.messages(account)] == [[], mentioned, [MARIA_CHAT]]
+
+
 async def test_a_replay_doubles_nothing(
     desk: Desk, pool: Pool, url: str, tmp_path: Path, account: Account
 ) -> None:
