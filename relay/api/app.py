@@ -14,9 +14,12 @@ from relay.api import (
     contacts,
     deliveries,
     endpoints,
+    events,
+    health,
     media,
     message_changes,
     messages,
+    metrics,
     qr,
     sandbox,
     send,
@@ -106,6 +109,11 @@ ROUTES: list[ControllerRouterHandler] = [
         ],
         tags=["webhooks"],
     ),
+    Router("/api/v1", route_handlers=[events.list_events, events.read_event], tags=["events"]),
+    health.read_health,
+    health.read_liveness,
+    health.read_readiness,
+    metrics.read_metrics,
 ]
 
 
@@ -122,7 +130,7 @@ def create_app(services: Services) -> Litestar:
         return_dto=None,
         before_request=admit,
         before_send=[] if limiter is None else [add_headers],
-        middleware=[remember_answers],
+        middleware=[services.telemetry.middleware, remember_answers],
         on_shutdown=[services.aclose],
         exception_handlers={Exception: answer_error},
         # Ours: Request.stream caps the body.

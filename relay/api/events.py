@@ -14,7 +14,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
-import asyncpg
 import msgspec
 from litestar import Response, get
 from litestar.exceptions import HTTPException
@@ -27,6 +26,7 @@ from relay.api.deliveries import instant
 from relay.api.endpoints import check_events
 from relay.api.owner import Company, owner_of
 from relay.api.paging import Limit
+from relay.api.readiness import DATABASE_AWAY
 from relay.api.request import Request
 from relay.api.services import Services
 from relay.api.waiting import hung
@@ -226,7 +226,7 @@ async def stream_events(
                     await bell.wait(_HELD_SECONDS if found.held else min(_POLL_SECONDS, heartbeat_seconds))
         except Unauthenticated:
             log.info("stream.ended", extra={"reason": "key_revoked"})
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except DATABASE_AWAY as error:
             # The reader comes back by itself, and goes on where it was.
             log.warning("stream.ended", extra={"reason": "database", "error": type(error).__name__})
 

@@ -9,6 +9,8 @@ import httpx
 from msgspec import Struct, field
 
 from relay.api.accept import Acceptor
+from relay.api.readiness import Readiness
+from relay.api.telemetry import Telemetry
 from relay.config import Config
 from relay.egress.fetch import http_client
 from relay.egress.guard import AddressGuard
@@ -39,6 +41,15 @@ class Services(Struct, frozen=True, kw_only=True, dict=True):
     def acceptor(self) -> Acceptor:
         """Takes messages to be sent, in batches."""
         return Acceptor(self.pool, self.doorbell)
+
+    @cached_property
+    def telemetry(self) -> Telemetry:
+        """What this process counts of itself."""
+        return Telemetry(self.pool)
+
+    @cached_property
+    def readiness(self) -> Readiness:
+        return Readiness(self.pool, self.draining)
 
     @cached_property
     def fetcher(self) -> httpx.AsyncClient:

@@ -1,0 +1,76 @@
+"""How much there is to do: figures that are cheap enough to be asked for all the time.
+
+What may be long is counted up to a bound. The age of the oldest due delivery is what tells of a silent stop.
+"""
+
+from typing import Any
+
+from msgspec import Struct
+
+from relay.model.ids import TenantId
+from relay.model.session import SessionStatus
+from relay.store import leases, sessions
+from relay.store.pool import Connection
+
+_COUNTED_MOST = 10_000
+
+
+class Owed(Struct, frozen=True, kw_only=True):
+    owed: int
+    oldest_due_seconds: float
+    """For how long the one that waits longest has been due; 0 where nothing is late."""
+
+
+class Figures(Struct, frozen=True, kw_only=True):
+    sessions: dict[SessionStatus, int]
+    hosts: int
+    owed: int
+    oldest_due_seconds: float
+    queued: int
+
+
+# One look into the index for each endpoint. What a disabled one is owed waits as it should.
+_OLDEST_DUE = """
+    SELECT coalesce(extract(epoch FROM now() - min(first.due_at)), 0)::float8
+    FROM endpoints e CROSS JOIN LATERAL (
+        SELECT d.due_at FROM deliveries d WHERE d.endpoint_id = e.id ORDER BY d.due_at LIMIT 1) first
+    WHERE e.status = 'enabled' AND first.due_at <= now() AND ($1::text IS NULL OR e.tenant_id = $1)
+"""
+# Past the bound the table's own estimate, which autovacuum keeps.
+_OWED = """
+    SELECT CASE WHEN n <= $1 THEN n
+                ELSE greatest(n, (SELECT reltuples::bigint FROM pg_class WHERE oid = 'deliveries'::regclass)) END
+    FROM (SELECT count(*) AS n FROM (SELECT FROM deliveries LIMIT $1 + 1) AS few) AS counted
+"""
+_OWED_OF_TENANT = """
+    SELECT count(*) FROM endpoints e JOIN deliveries d ON d.endpoint_id = e.id WHERE e.tenant_id = $1
+"""
+
+
+async def get_owed(conn: Connection, tenant_id: TenantId | None) -> Owed:
+    """What a tenant's endpoints are owed; None: everybody's, above 10,000 an estimate."""
+    if tenant_id is None:
+        owed = await conn.fetchval(_OWED, _COUNTED_MOST)
+    else:
+        owed = await conn.fetchval(_OWED_OF_TENANT, tenant_id)
+    return Owed(owed=owed, oldest_due_seconds=await conn.fetchval(_OLDEST_DUE, tenant_id))
+
+
+_QUEUED = """
+    SELECT count(*) FROM (
+        SELECT FROM whatsapp_messages WHERE status IN ('queued', 'sending') LIMIT $1) AS few
+"""
+
+
+async def get_figures(conn: Connection) -> Figures:
+    """Those of the whole server."""
+    counts = await sessions.count_by_status(conn, None)
+    owed = await get_owed(conn, None)
+    queued: Any = await conn.fetchval(_QUEUED, _COUNTED_MOST)
+    return Figures(
+        sessions={status: counts.get(status, 0) for status in SessionStatus},
+        hosts=await leases.count_holders(conn),
+        owed=owed.owed,
+        oldest_due_seconds=owed.oldest_due_seconds,
+        queued=queued,
+    )
