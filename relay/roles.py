@@ -7,7 +7,6 @@ SIGTERM, SIGINT, the supervisor gone ─┴─► readiness off, stop claiming, 
 
 import asyncio
 import logging
-import os
 import signal
 import socket
 import sys
@@ -18,7 +17,6 @@ import uvicorn
 from msgspec import Struct
 
 from relay.api.app import create_app
-from relay.api.auth import check_operator_key
 from relay.api.services import Services
 from relay.config import Config, Role
 from relay.egress.guard import AddressGuard
@@ -26,10 +24,10 @@ from relay.engines.sandbox_network import SandboxNetwork
 from relay.host.host import Host
 from relay.host.journal import take_slot
 from relay.janitor import Janitor
-from relay.listening import bind
+from relay.listening import bind, find_operator_key
 from relay.logs import say
 from relay.loops import Loop, run_until
-from relay.model.errors import ConfigError
+from relay.model.errors import ConfigError, RelayError
 from relay.store import migrate
 from relay.store.blobs import Blobs
 from relay.store.doorbell import Doorbell
@@ -86,26 +84,44 @@ async def open_base(config: Config, *, name: str) -> AsyncIterator[Base]:
 async def run_roles(
     config: Config, roles: Collection[Role], *, listen_fd: int | None, supervised: bool
 ) -> None:
-    """Run `roles` until told to stop. `listen_fd`: the API's socket, bound by a supervisor."""
+    """Run `roles` until told to stop. `listen_fd`: the API's socket, bound by a supervisor. Raises RelayError."""
     async with open_base(config, name="+".join(sorted(roles))) as base:
         _stop_on_signals(base.stopping)
         if supervised:
             await _stop_with_parent(base.stopping)
-        async with asyncio.TaskGroup() as group:
-            for role in sorted(set(roles)):
-                ready = asyncio.Event()
-                match role:
-                    case "api":
-                        group.create_task(_run_api(base, listen_fd, ready), name="api")
-                    case "host":
-                        group.create_task(_run_host(base, ready), name="host")
-                    case "dispatcher":
-                        group.create_task(_run_dispatcher(base, ready), name="dispatcher")
-                    case "responder":
-                        ready.set()
-                await ready.wait()
-            say(f"started {' '.join(sorted(roles))}")
-            await base.stopping.wait()
+        try:
+            await _run_together(base, sorted(set(roles)), listen_fd)
+        except BaseExceptionGroup as group:
+            refused, broken = group.split(RelayError)
+            if refused is None or broken is not None:
+                raise
+            # A role that cannot start says why in one sentence.
+            raise _first(refused) from None
+
+
+async def _run_together(base: Base, roles: list[Role], listen_fd: int | None) -> None:
+    async with asyncio.TaskGroup() as group:
+        for role in roles:
+            ready = asyncio.Event()
+            match role:
+                case "api":
+                    group.create_task(_run_api(base, listen_fd, ready), name="api")
+                case "host":
+                    group.create_task(_run_host(base, ready), name="host")
+                case "dispatcher":
+                    group.create_task(_run_dispatcher(base, ready), name="dispatcher")
+                case "responder":
+                    ready.set()
+            await ready.wait()
+        say(f"started {' '.join(roles)}")
+        await base.stopping.wait()
+
+
+def _first(group: BaseExceptionGroup[RelayError]) -> RelayError:
+    error: RelayError | BaseExceptionGroup[RelayError] = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _stop_on_signals(stopping: asyncio.Event) -> None:
@@ -136,9 +152,6 @@ class _Server(uvicorn.Server):
 
 async def _run_api(base: Base, listen_fd: int | None, ready: asyncio.Event) -> None:
     config = base.config
-    operator_key = os.environ.get("RELAY_OPERATOR_KEY")
-    if operator_key is not None:
-        check_operator_key(operator_key, config.server.host)
     listening = bind(config) if listen_fd is None else socket.socket(fileno=listen_fd)
     services = Services(
         config=config,
@@ -147,7 +160,7 @@ async def _run_api(base: Base, listen_fd: int | None, ready: asyncio.Event) -> N
         doorbell=base.doorbell,
         guard=base.guard,
         blobs=Blobs(config.data_dir / "media", max_bytes=config.media.max_bytes),
-        operator_key=operator_key,
+        operator_key=find_operator_key(config),
     )
     server = _Server(
         uvicorn.Config(

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from relay import first_start
 from relay.config import Config, Role
-from relay.listening import bind
+from relay.listening import bind, find_operator_key
 from relay.logs import say
 from relay.store import migrate
 from relay.store.embedded import EmbeddedPostgres
@@ -110,6 +110,7 @@ async def serve(config: Config, config_path: Path | None) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    find_operator_key(config)  # refused before anything is made or started
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         listening = stack.enter_context(bind(config))

@@ -13,7 +13,6 @@ A change of keys rings the doorbell `keys`, on which every process forgets what 
 """
 
 import hmac
-import ipaddress
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -24,7 +23,7 @@ from litestar.connection import Request
 from relay.api.limits import RequestLimiter
 from relay.loops import Bell
 from relay.model.api_key import digest, is_key
-from relay.model.errors import ConfigError, Forbidden, InvalidInput, NotFound, Unauthenticated
+from relay.model.errors import Forbidden, InvalidInput, NotFound, Unauthenticated
 from relay.model.ids import KeyId, TenantId
 from relay.model.tenant import Principal, Scope
 from relay.store.keys import find_key_by_hash
@@ -166,39 +165,3 @@ async def owner_of(principal: Principal, conn: Connection, object_id: str) -> Te
     if owner is None:
         raise NotFound("There is no such thing, or it is gone.")
     return owner
-
-
-_SAMPLES = (
-    "changeme",
-    "change-me",
-    "change_me",
-    "operator",
-    "secret",
-    "password",
-    "example",
-    "sample",
-    "test",
-    "demo",
-)
-_LEAST_CHARS = 16
-
-
-def check_operator_key(key: str, host: str) -> None:
-    """Refuse an operator key that others could guess, where others can try. Raises ConfigError."""
-    if _is_loopback(host):
-        return
-    if len(key) < _LEAST_CHARS:
-        raise ConfigError(
-            f"RELAY_OPERATOR_KEY: must have at least {_LEAST_CHARS} characters when the server listens on {host}."
-        )
-    if any(sample in key.lower() for sample in _SAMPLES) or len(set(key)) < 6:
-        raise ConfigError(
-            f"RELAY_OPERATOR_KEY: looks like a sample value, and the server listens on {host}. Choose a random one."
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.api.auth import check_operator_key
+from relay.listening import check_operator_key
 from relay.model.api_key import digest, hint_of, is_key, new_key
 from relay.model.errors import ConfigError
 
@@ -38,7 +38,7 @@ def test_a_hint_tells_little_and_a_digest_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["", "short", "changeme-changeme", "operator-operator", "aaaaaaaaaaaaaaaaaaaaaaaa"]
+    "key", ["short", "changeme-changeme", "operator-operator", "aaaaaaaaaaaaaaaaaaaaaaaa"]
 )
 def test_a_guessable_operator_key_is_refused_beyond_loopback(key: str) -> None:
     """On loopback it may be anything; on every other address it must be a real one."""
@@ -53,3 +53,10 @@ def test_a_random_operator_key_may_listen_anywhere() -> None:
     """A key of ours, or sixteen characters of anybody's."""
     check_operator_key(new_key(), "0.0.0.0")
     check_operator_key("f3b1c94e77d20a58", "0.0.0.0")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_an_empty_operator_key_is_refused_everywhere(host: str) -> None:
+    """An empty header would open everything."""
+    with pytest.raises(ConfigError, match="is empty"):
+        check_operator_key("", host)

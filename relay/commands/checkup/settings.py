@@ -9,10 +9,10 @@ from limits.aio.storage import Storage
 from limits.errors import ConfigurationError
 from limits.storage import storage_from_string
 
-from relay.api.auth import check_operator_key
 from relay.api.limits import make_limiter
 from relay.commands.checkup.finding import Finding, ok, warn, wrong
 from relay.config import Config
+from relay.listening import check_operator_key
 from relay.logs import mask
 from relay.model.errors import ConfigError
 
