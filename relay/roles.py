@@ -26,7 +26,7 @@ from relay.host.journal import take_slot
 from relay.janitor import Janitor
 from relay.listening import bind, find_operator_key
 from relay.logs import say
-from relay.loops import Loop, run_until
+from relay.loops import Bell, Loop, run_until
 from relay.model.errors import ConfigError, RelayError
 from relay.store import migrate
 from relay.store.blobs import Blobs
@@ -37,7 +37,8 @@ from relay.webhooks.dispatcher import Dispatcher
 
 log = logging.getLogger(__name__)
 
-_SANDBOX_POLL_SECONDS = 0.25
+_SANDBOX_POLL_SECONDS = 1.0
+_SANDBOX_TICK_SECONDS = 0.25
 
 
 class Base(Struct, frozen=True, kw_only=True):
@@ -161,6 +162,7 @@ async def _run_api(base: Base, listen_fd: int | None, ready: asyncio.Event) -> N
         guard=base.guard,
         blobs=Blobs(config.data_dir / "media", max_bytes=config.media.max_bytes),
         operator_key=find_operator_key(config),
+        draining=base.stopping,
     )
     server = _Server(
         uvicorn.Config(
@@ -181,6 +183,7 @@ async def _run_api(base: Base, listen_fd: int | None, ready: asyncio.Event) -> N
         ready.set()
         await base.stopping.wait()
         server.should_exit = True
+    await services.aclose()
 
 
 # --- host ------------------------------------------------------------------------------------------------------------
@@ -196,15 +199,14 @@ async def _run_host(base: Base, ready: asyncio.Event) -> None:
     )
     await host.recover()
     ready.set()
-    phones = Loop(
-        "sandbox.network",
-        network.work,
-        poll_seconds=_SANDBOX_POLL_SECONDS,
-        bell=base.doorbell.bell("sandbox", network.bell),
-    )
+    bell = base.doorbell.bell("sandbox", network.bell)
+    phones = [
+        Loop("sandbox.network", network.work, poll_seconds=_SANDBOX_POLL_SECONDS, bell=bell),
+        Loop("sandbox.tick", network.tick, poll_seconds=_SANDBOX_TICK_SECONDS, bell=Bell()),
+    ]
     engines_gone = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        group.create_task(run_until([*host.inbox_loops(), phones], engines_gone))
+        group.create_task(run_until([*host.inbox_loops(), *phones], engines_gone))
         await run_until(host.loops(), base.stopping)
         await host.stop()
         engines_gone.set()
