@@ -36,13 +36,19 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class CallFailed(RelayError):
-    """The server cannot be reached, or refuses; the command ends with 1. `may_pass`: a later try can do better."""
+    """The server cannot be reached, or refuses; the command ends with 1.
+
+    `may_pass`: a later try can do better; whoever tries again by itself tells it in `brief`.
+    """
 
     code = "call_failed"
 
-    def __init__(self, detail: str, *, code: str | None = None, may_pass: bool = False) -> None:
+    def __init__(
+        self, detail: str, *, code: str | None = None, may_pass: bool = False, brief: str | None = None
+    ) -> None:
         super().__init__(detail, code=code)
         self.may_pass = may_pass
+        self.brief = brief or detail
 
 
 class Key(Struct, frozen=True, kw_only=True):
@@ -227,6 +233,8 @@ class Client:
         sentence = plain(problem.detail)
         if problem.path:
             sentence += f" (field {plain(problem.path)})"
+        if problem.code == "company_required":
+            sentence += " Say which with --company."
         if status in (401, 403):
             sentence += f" The key came from {self._key.source}."
         return CallFailed(sentence, code=problem.code, may_pass=may_pass)
@@ -237,6 +245,7 @@ class Client:
             f"Relay cannot be reached at {self._url} ({reason}). Start it with `relay serve`, or name the right "
             "address with --url or RELAY_URL.",
             may_pass=True,
+            brief=f"Relay cannot be reached ({reason}).",
         )
 
 

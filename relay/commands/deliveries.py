@@ -117,4 +117,4 @@ async def _replay(client: Client, arguments: argparse.Namespace) -> None:
     if arguments.json:
         say_json(answer)
     else:
-        say(f"{answer['count']} deliveries are owed again.")
+        say(f"Deliveries that are owed again: {answer['count']}.")

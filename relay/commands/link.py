@@ -37,7 +37,7 @@ async def _show_codes(client: Client, path: str) -> None:
     except CallFailed as error:
         if not error.may_pass:
             raise
-        note(error.detail)
+        note(error.brief)
     await asyncio.sleep(_AGAIN_SECONDS)
 
 

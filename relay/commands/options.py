@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from relay.commands.client import Client, open_client
-from relay.commands.output import note, say_json, say_table
+from relay.commands.output import note, plain, say_json, say_table
 from relay.config import Config
 from relay.model.errors import RelayError
 
@@ -59,10 +59,9 @@ def make_options() -> Options:
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 1_000_000:
-        raise argparse.ArgumentTypeError("a number from 1 to 1000000 is needed")
-    return value
+    if not (text.isdecimal() and len(text) < 8 and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{plain(text)!r} is no number of things")
+    return int(text)
 
 
 def calling(handler: Handler) -> Callable[[argparse.Namespace, Config], Awaitable[None]]:

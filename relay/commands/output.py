@@ -17,6 +17,8 @@ from relay.logs import say
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z")
 _GAP = "  "
 _HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+_JOINERS = "\u200c\u200d"
+"""Parts of emoji and of Persian and Indian words."""
 
 
 def note(text: str) -> None:
@@ -62,7 +64,11 @@ def cell(value: Any) -> str:
 
 def plain(text: str) -> str:
     """`text` on one line, with nothing in it that a terminal would obey."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _HIDDEN else c for c in text)
+    return "".join("\N{REPLACEMENT CHARACTER}" if _is_hidden(character) else character for character in text)
+
+
+def _is_hidden(character: str) -> bool:
+    return unicodedata.category(character) in _HIDDEN and character not in _JOINERS
 
 
 def _flatten(thing: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

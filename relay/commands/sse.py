@@ -19,7 +19,7 @@ from relay.commands.client import CallFailed, Client
 
 _LINE_END = re.compile(rb"\r\n|\n|\r(?=.)", re.DOTALL)
 _BACKOFF_FIRST_SECONDS = 0.5
-_BACKOFF_MOST_SECONDS = 15.0
+_BACKOFF_MOST_SECONDS = 5.0
 
 
 class ServerEvent(Struct, frozen=True, kw_only=True):
@@ -94,7 +94,7 @@ async def follow(
         except CallFailed as error:
             if started is None or not error.may_pass:
                 raise
-            reason = error.detail
+            reason = error.brief
         wait = backoff * random.uniform(0.8, 1.2)  # noqa: S311 - it only spreads the callers
         lost(reason, wait)
         await asyncio.sleep(wait)

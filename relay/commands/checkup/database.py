@@ -96,10 +96,12 @@ async def _check_hosts(conn: Connection) -> Finding:
     if hosts.orphaned:
         return warn(
             "hosts",
-            f"{hosts.orphaned} sessions should run, and no host holds them.",
+            f"Sessions that should run and that no host holds: {hosts.orphaned}.",
             "See that a `host` role runs (`relay serve`, or `relay run host`); one takes them within seconds.",
         )
-    return ok("hosts", f"{hosts.held} sessions are held by {hosts.hosts} hosts; none is without one.")
+    return ok(
+        "hosts", f"Every session that should run has a host (sessions: {hosts.held}, hosts: {hosts.hosts})."
+    )
 
 
 async def _check_due(conn: Connection) -> Finding:
@@ -119,6 +121,6 @@ async def _check_endpoints(conn: Connection) -> Finding:
         return ok("endpoints", "No endpoint was switched off for failing.")
     return warn(
         "endpoints",
-        f"{count} endpoints were switched off because they failed; what they are owed is kept.",
+        f"Endpoints switched off because they failed: {count}; what they are owed is kept.",
         "Mend the receiver, then enable the endpoint again: PATCH its status.",
     )

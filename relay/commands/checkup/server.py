@@ -1,14 +1,13 @@
 """The server's port: free, taken by somebody else, or served by a Relay; and whether that is ready."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import httpx
 import msgspec
+from msgspec import Struct
 
 from relay.commands.checkup.finding import Finding, ok, warn, wrong
 from relay.commands.client import local_url
-from relay.commands.output import plain
 from relay.config import Config
 from relay.listening import bind
 from relay.model.errors import ConfigError
@@ -70,7 +69,11 @@ async def _check_ready(http: httpx.AsyncClient) -> Finding:
 
 def _reasons(answer: httpx.Response) -> str:
     try:
-        body: Any = msgspec.json.decode(answer.content)
+        checks = msgspec.json.decode(answer.content, type=_Readiness).checks
     except msgspec.DecodeError:
         return f"it answers {answer.status_code}."
-    return plain(str(body.get("detail", body) if isinstance(body, dict) else body))
+    return "; ".join(f"{name}: {found}" for name, found in checks.items() if found != "ok")
+
+
+class _Readiness(Struct):
+    checks: dict[str, str]
