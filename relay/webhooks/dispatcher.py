@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import Literal, Self
 
 import aiohttp
+import asyncpg
 
 from relay import __version__, egress
 from relay.config import Config
@@ -268,9 +269,7 @@ class Dispatcher:
         await asyncio.sleep(_CLAIM_GAP_SECONDS)
         batch = self._results[:_SETTLE_MOST]
         async with self._settling.use() as conn:
-            failing = await deliveries.settle(
-                conn, batch, patience_seconds=self._config.disable_after_days * _DAY_SECONDS
-            )
+            failing = await self._record(conn, batch)
         del self._results[: len(batch)]
         if any(result.final and result.delivery.chat for result in batch):
             self._work_loop.bell.ring()
@@ -280,6 +279,19 @@ class Dispatcher:
         for endpoint_id, tenant_id in failing:
             await self._disable(endpoint_id, tenant_id, reason="failing")
         return bool(self._results)
+
+    async def _record(self, conn: Connection, batch: list[Result]) -> list[tuple[EndpointId, TenantId]]:
+        """Settle a batch; one row that the database refuses must not hold up the others for ever."""
+        patience = self._config.disable_after_days * _DAY_SECONDS
+        try:
+            return await deliveries.settle(conn, batch, patience_seconds=patience)
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+            if len(batch) == 1:
+                refused = batch[0].delivery
+                log.error("webhook.settle_refused", extra={"delivery": refused.id, "error": str(error)})
+                return []
+        half = len(batch) // 2
+        return await self._record(conn, batch[:half]) + await self._record(conn, batch[half:])
 
     async def _disable(
         self, endpoint_id: EndpointId, tenant_id: TenantId, *, reason: Literal["gone", "failing"]

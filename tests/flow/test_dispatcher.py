@@ -286,12 +286,14 @@ async def test_a_hanging_neighbour_delays_nobody(pool: Pool, conn: Connection, s
         async with dispatching(pool, concurrency=16, concurrency_per_endpoint=16) as dispatcher:
             await dispatcher.work()
             events = await add_events(conn, healthy.tenant_id, 50)
-            async with asyncio.timeout(15):
-                while len(sink.received) < 50:
-                    await dispatcher.work()
-                    await dispatcher.settle()
-            assert dispatcher._lanes.in_flight == len(hanging.received) == 8
-            released.set()
+            try:
+                async with asyncio.timeout(15):
+                    while len(sink.received) < 50:
+                        await dispatcher.work()
+                        await dispatcher.settle()
+                assert dispatcher._lanes.in_flight == len(hanging.received) == 8
+            finally:
+                released.set()
             await dispatcher.finish_sending()
     assert sorted(sink.ids) == events
 
@@ -381,3 +383,18 @@ async def test_a_secret_that_does_not_open_costs_its_own_endpoint_only(
     assert sorted(sink.ids) == events
     rows = await conn.fetch("SELECT attempt, claim, due_at <= now() FROM deliveries")
     assert [tuple(row) for row in rows] == [(0, None, True)] * 2
+
+
+async def test_a_row_that_the_database_refuses_holds_up_no_other(
+    pool: Pool, conn: Connection, sink: Sink
+) -> None:
+    """The rest of its batch settles; it stays owed, and its lease runs out."""
+    endpoint, _ = await add_endpoint(conn, url=sink.url)
+    await conn.execute("ALTER TABLE attempts ADD CHECK (event_type <> 'call.received')")
+    await add_events(conn, endpoint.tenant_id, 5)
+    await add_events(conn, endpoint.tenant_id, 1, type="call.received")
+    await add_events(conn, endpoint.tenant_id, 5)
+    async with dispatching(pool) as dispatcher:
+        await deliver(dispatcher)
+    assert await owed(conn) == 1
+    assert await conn.fetchval("SELECT count(*) FROM attempts") == 10
