@@ -101,12 +101,17 @@ class SandboxNetwork:
 
     async def work(self) -> bool:
         """Whatever is due or was asked, a bounded amount; True when there is more."""
+        more_due = await self.tick()
+        more_commands = await self._carry_out()
+        return more_due or more_commands
+
+    async def tick(self) -> bool:
+        """What is due by the clock alone; asks the database nothing while nothing is."""
         self._exchange.timers.run_due()
         settled, more_receipts = self._exchange.receipts.hand_over(most=_MOST_RECEIPTS)
         if settled:
             await store.settle_receipts(self._pool, settled)
-        more_commands = await self._carry_out()
-        return more_receipts or more_commands
+        return more_receipts
 
     async def _carry_out(self) -> bool:
         """One look at the table; True when there is more."""
