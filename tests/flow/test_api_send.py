@@ -15,16 +15,13 @@ from aiohttp import web
 from relay.config import Config, Webhooks
 from relay.store.pool import Pool
 from tests.api_client import OPERATOR_KEY, Api, serve_api
+from tests.files import PNG
 from tests.serving import QUICK, link_session, make_session, serve_all, until, until_messages
 
 SEND = "/api/v1/whatsapp/send"
 MESSAGES = "/api/v1/whatsapp/messages"
 MARIA = "+55 11 99999-0001"
 MARIA_CHAT = "5511999990001@s.whatsapp.net"
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010804000000b51c0c020000000b4944415478da6364f80f00010501012718e366"
-    "0000000049454e44ae426082"
-)
 WAIT = {"Prefer": "wait=10"}
 
 
