@@ -2,9 +2,9 @@
 
     doorbell ─┐                 ┌─────────── slots ───────────┐
     poll ─────┴─► work: lanes ──┴► claim ─► bodies ─► tasks: sign, POST ─► settle: one statement a batch
-                  (skip scan)      (one query)        (no transaction)     (fenced by the claim)
+                  (skip scan)      (one query)        (no transaction)     (settler.py)
 
-Two loops: `work` claims as many as there are free slots, `settle` records what came back. A crash anywhere leaves
+Two loops: `work` claims as many as there are free slots, the settler records what came back. A crash anywhere leaves
 leases that run out, and what was claimed is due again. Any number of dispatchers share the work.
 """
 
@@ -18,16 +18,14 @@ from datetime import UTC, datetime
 from typing import Literal, Self
 
 import aiohttp
-import asyncpg
 
 from relay import __version__, egress
 from relay.config import Config
-from relay.loops import Bell, Loop, run_until
+from relay.loops import Loop, run_until
 from relay.model import ids
 from relay.model.delivery import DeliveryStatus, Outcome
-from relay.model.event import Event, body_of
-from relay.model.ids import EndpointId, EventId, TenantId
-from relay.store import deliveries, endpoints, outbox
+from relay.model.ids import EndpointId
+from relay.store import deliveries
 from relay.store.deliveries import Claimed, Result
 from relay.store.doorbell import Doorbell
 from relay.store.kept import KeptConnection
@@ -35,20 +33,19 @@ from relay.store.pool import Connection, Pool
 from relay.vault import Vault
 from relay.webhooks.lanes import Lanes
 from relay.webhooks.retry import Schedule, Verdict
+from relay.webhooks.settler import Settler
 from relay.webhooks.targets import Destination, Targets
 
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 1.0
-_CLAIM_GAP_SECONDS = 0.005
-"""Claims and settles are batches: this long apart they are large enough to be cheap."""
+_GAP_SECONDS = 0.005
+"""Claims are batches: this long apart they are large enough to be cheap."""
 _SCAN_SHARE = 0.1
 """At most this part of the time goes into looking for lanes with something due."""
 _REFUSED_SECONDS = 5.0
-_SETTLE_MOST = 500
 _RESPONSE_CHARACTERS = 512
 _CONNECT_SECONDS = 10.0
-_DAY_SECONDS = 86400.0
 
 
 def _utc_now() -> datetime:
@@ -71,12 +68,11 @@ class Dispatcher:
         random: Callable[[], float] = _random.random,
     ) -> None:
         self._pool = pool
-        self._claiming, self._settling = KeptConnection(pool), KeptConnection(pool)
+        self._claiming = KeptConnection(pool)
         self._doorbell = doorbell
         self._guard = guard
         self._config = config.webhooks
         self._drain_seconds = config.server.drain_seconds
-        self._clock = clock
         self._now = now
         hooks = config.webhooks
         self._schedule = Schedule(hooks.schedule_seconds, jitter=hooks.jitter, random=random, now=now)
@@ -88,13 +84,10 @@ class Dispatcher:
         """Lanes that had something due when last looked at."""
         self._scan_at = self._claim_at = self._tidy_at = 0.0
         self._sending: dict[asyncio.Task[None], Claimed] = {}
-        self._results: list[Result] = []
-        self._gone: set[tuple[EndpointId, TenantId]] = set()
-        """Endpoints that have answered 410 since the last settle."""
         self._work_loop = Loop(
             "dispatcher.work", self.work, poll_seconds=_POLL_SECONDS, bell=doorbell.bell("deliveries")
         )
-        self._settle_loop = Loop("dispatcher.settle", self.settle, poll_seconds=_POLL_SECONDS, bell=Bell())
+        self._settler = Settler(pool, doorbell, hooks, now=now, on_chats_freed=self._work_loop.bell.ring)
         self._open = AsyncExitStack()
         self._http: aiohttp.ClientSession
 
@@ -115,7 +108,7 @@ class Dispatcher:
     async def __aexit__(self, *_: object) -> None:
         async with self._open:
             self._open.push_async_callback(self._claiming.close)
-            self._open.push_async_callback(self._settling.close)
+            self._open.push_async_callback(self._settler.close)
             await self._give_back()
             self._doorbell.drop("deliveries", self._work_loop.bell)
 
@@ -123,16 +116,20 @@ class Dispatcher:
         """Claim, send and settle until `stopping` is set, then let what is in flight finish."""
         drained = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            group.create_task(run_until([self._settle_loop], drained), name="dispatcher.settling")
+            group.create_task(run_until([self._settler.loop], drained), name="dispatcher.settling")
             await run_until([self._work_loop], stopping)
             await self.finish_sending()
             drained.set()
 
+    async def settle(self) -> bool:
+        """Record what came back; True when there is more."""
+        return await self._settler.work()
+
     async def work(self) -> bool:
         """Claim what is due and send it off; True when there is more to claim now."""
-        await asyncio.sleep(max(0.0, self._claim_at + _CLAIM_GAP_SECONDS - time.monotonic()))
+        await asyncio.sleep(max(0.0, self._claim_at + _GAP_SECONDS - time.monotonic()))
         self._claim_at = time.monotonic()
-        if len(self._results) > 2 * self._config.concurrency:
+        if self._settler.waiting > 2 * self._config.concurrency:
             # The database is behind: what is sent and not settled would be sent again after a crash.
             return False
         async with self._claiming.use() as conn:
@@ -186,7 +183,7 @@ class Dispatcher:
             destination = self._targets.find(delivery.endpoint_id)
             body = bodies.get(delivery.event_id)
             if body is None:
-                self._settle_later(_cancelled(delivery))
+                self._settler.add(_cancelled(delivery))
             elif destination is None:
                 refused.append(delivery)
             else:
@@ -210,9 +207,7 @@ class Dispatcher:
         )
         self._count(delivery, answer, verdict)
         _log_attempt(delivery, answer)
-        if verdict.gone:
-            self._gone.add((delivery.endpoint_id, delivery.tenant_id))
-        self._settle_later(
+        self._settler.add(
             Result(
                 delivery=delivery,
                 outcome=answer.outcome,
@@ -221,7 +216,8 @@ class Dispatcher:
                 response=_excerpt(answer),
                 final=verdict.final,
                 delay_seconds=verdict.delay_seconds,
-            )
+            ),
+            gone=verdict.gone,
         )
 
     async def _post(self, delivery: Claimed, destination: Destination, body: bytes) -> egress.Answer:
@@ -256,58 +252,6 @@ class Dispatcher:
             self._work_loop.bell.ring()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("webhook.send_failed", exc_info=error)
-
-    def _settle_later(self, result: Result) -> None:
-        self._results.append(result)
-        self._settle_loop.bell.ring()
-
-    async def settle(self) -> bool:
-        """Record what came back; True when there is more."""
-        if not self._results:
-            return False
-        # A few milliseconds of answers make one statement.
-        await asyncio.sleep(_CLAIM_GAP_SECONDS)
-        batch = self._results[:_SETTLE_MOST]
-        async with self._settling.use() as conn:
-            failing = await self._record(conn, batch)
-        del self._results[: len(batch)]
-        if any(result.final and result.delivery.chat for result in batch):
-            self._work_loop.bell.ring()
-        gone, self._gone = self._gone, set()
-        for endpoint_id, tenant_id in gone:
-            await self._disable(endpoint_id, tenant_id, reason="gone")
-        for endpoint_id, tenant_id in failing:
-            await self._disable(endpoint_id, tenant_id, reason="failing")
-        return bool(self._results)
-
-    async def _record(self, conn: Connection, batch: list[Result]) -> list[tuple[EndpointId, TenantId]]:
-        """Settle a batch; one row that the database refuses must not hold up the others for ever."""
-        patience = self._config.disable_after_days * _DAY_SECONDS
-        try:
-            return await deliveries.settle(conn, batch, patience_seconds=patience)
-        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
-            if len(batch) == 1:
-                refused = batch[0].delivery
-                log.error("webhook.settle_refused", extra={"delivery": refused.id, "error": str(error)})
-                return []
-        half = len(batch) // 2
-        return await self._record(conn, batch[:half]) + await self._record(conn, batch[half:])
-
-    async def _disable(
-        self, endpoint_id: EndpointId, tenant_id: TenantId, *, reason: Literal["gone", "failing"]
-    ) -> None:
-        async with self._pool.acquire() as conn, conn.transaction():
-            if not await endpoints.disable_endpoint(conn, tenant_id, endpoint_id, reason=reason):
-                return
-            at = self._now()
-            body = body_of("endpoint.disabled", at, {"endpointId": endpoint_id, "reason": reason})
-            event_id: EventId = ids.new_event_id()
-            await outbox.insert_events(
-                conn, [Event(id=event_id, tenant_id=tenant_id, type="endpoint.disabled", body=body)]
-            )
-        log.warning("endpoint.disabled", extra={"endpoint": endpoint_id, "reason": reason})
-        self._doorbell.ring("deliveries")
-        self._doorbell.ring("events")
 
     async def finish_sending(self) -> None:
         """Wait until nothing is in flight, at most as long as the server may take to stop."""
