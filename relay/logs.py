@@ -23,6 +23,8 @@ _MASKS = (
     (re.compile(r"(://)[^/@\s]*@"), r"\1***@"),
     (re.compile(r"(https?://[^\s?#]*)[?#][^\s]*"), r"\1?***"),
     (re.compile(r"(?<![\w.:-])\+?\d{8,15}(?![\w.-])"), "***"),
+    # Postgres repeats the row that it refused.
+    (re.compile(r"^(DETAIL|CONTEXT):.*$", re.MULTILINE), r"\1: ***"),
     (re.compile(r"\+?\d{6,20}(?=(:\d+)?@(s\.whatsapp\.net|lid|g\.us))"), "***"),
 )
 
