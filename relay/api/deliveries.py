@@ -1,6 +1,6 @@
 """The delivery log: what was sent where, with every attempt; send again, replay a range, cancel."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from litestar import get, post
@@ -11,6 +11,7 @@ from msgspec import Meta, structs
 from relay.api.attempts import AttemptOut, attempt_out
 from relay.api.auth import requires, tenant_of
 from relay.api.endpoints import Events, check_events
+from relay.api.instants import Since, Until, clamp, parse_instant
 from relay.api.owner import Company, owner_of
 from relay.api.paging import Cursor, Limit, Page
 from relay.api.request import Request
@@ -23,7 +24,6 @@ from relay.model.tenant import Scope
 from relay.store import attempts, delivery_log
 
 _WEBHOOKS = requires(Scope.WEBHOOKS)
-_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class ReplayIn(In, frozen=True, kw_only=True):
@@ -75,13 +75,6 @@ def _out(delivery: Delivery) -> DeliveryOut:
     )
 
 
-def instant(given: datetime | None) -> datetime | None:
-    """A caller's instant: UTC where it says nothing else, and none before there were ids."""
-    if given is None:
-        return None
-    return max(given if given.tzinfo else given.replace(tzinfo=UTC), _EPOCH)
-
-
 @get("/deliveries", opt=_WEBHOOKS, summary="List deliveries, newest first")
 async def list_deliveries(
     request: Request,
@@ -90,8 +83,8 @@ async def list_deliveries(
     endpoint_id: Annotated[str | None, QueryParameter(name="endpointId")] = None,
     status: FromQuery[DeliveryStatus | None] = None,
     event_type: Annotated[str | None, QueryParameter(name="type")] = None,
-    since: FromQuery[datetime | None] = None,
-    until: FromQuery[datetime | None] = None,
+    since: Since = None,
+    until: Until = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> DeliveryList:
@@ -106,8 +99,8 @@ async def list_deliveries(
             endpoint_id=None if endpoint_id is None else EndpointId(endpoint_id),
             event_type=event_type,
             status=status,
-            since=instant(since),
-            until=instant(until),
+            since=parse_instant(since, path="since"),
+            until=parse_instant(until, path="until"),
             before=page.before,
             limit=page.fetch,
         )
@@ -170,7 +163,7 @@ async def replay_endpoint(
     request: Request, endpoint_id: FromPath[str], data: JSONBody[ReplayIn]
 ) -> ReplayOut:
     services = request.services
-    since, until = max(data.since, _EPOCH), data.until or services.now()
+    since, until = clamp(data.since), data.until or services.now()
     if since >= until:
         raise InvalidInput("`since` must lie before `until`.", path="since")
     check_events(data.types or [], path="types")

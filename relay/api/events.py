@@ -18,12 +18,12 @@ import msgspec
 from litestar import Response, get
 from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import FromPath, QueryParameter
 from litestar.response import Stream
 
 from relay.api.auth import Authenticator, tenant_of
-from relay.api.deliveries import instant
 from relay.api.endpoints import check_events
+from relay.api.instants import Since, parse_instant
 from relay.api.owner import Company, owner_of
 from relay.api.paging import Limit
 from relay.api.readiness import DATABASE_AWAY
@@ -112,7 +112,7 @@ async def list_events(
         list[str] | None, QueryParameter(description="Types, or `message.*`; commas between several.")
     ] = None,
     session_id: Annotated[str | None, QueryParameter(name="sessionId")] = None,
-    since: FromQuery[datetime | None] = None,
+    since: Since = None,
     last_event_id: Annotated[
         str | None, QueryParameter(name="lastEventId", description="As the header Last-Event-ID.")
     ] = None,
@@ -121,7 +121,9 @@ async def list_events(
 ) -> Response[Any]:
     _check_scope(request.principal)
     tenant_id = tenant_of(request.principal, company_id)
-    wanted = Filter(types=_split(types or ()), session_id=session_id, since=instant(since))
+    wanted = Filter(
+        types=_split(types or ()), session_id=session_id, since=parse_instant(since, path="since")
+    )
     # A reader that comes back names the last one in the header, and the rest of its address is as it was.
     after = request.headers.get("last-event-id") or cursor or last_event_id
     async with request.services.pool.acquire() as conn:

@@ -177,6 +177,7 @@ async def test_a_wrong_range_is_named(api: Api, body: dict[str, Any], path: str)
         ({"since": "soon"}, "since"),
         ({"since": "inf"}, "since"),
         ({"until": "1e99"}, "until"),
+        ({"until": "253402300800"}, "until"),
         ({"limit": "0"}, "limit"),
         ({"cursor": "***"}, "cursor"),
     ],
