@@ -85,7 +85,8 @@ def make_limiter(config: Limits) -> RequestLimiter | None:
             f"limits.requests: {config.requests!r} is no limit; write it as `100/second` or `2000/minute`."
         ) from None
     try:
-        storage = storage_from_string(config.storage, wrap_exceptions=True)
+        # For a redis:// storage: the client that is installed with us. Other storages pass it over.
+        storage = storage_from_string(config.storage, wrap_exceptions=True, implementation="redispy")
     except (ConfigurationError, ImportError) as error:
         raise ConfigError(f"limits.storage: {error}") from None
     if not isinstance(storage, Storage):

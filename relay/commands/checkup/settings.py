@@ -64,7 +64,7 @@ async def check_limits(config: Config) -> Finding:
     mend = "Start that store, or set limits.storage to async+memory:// (each API process then counts alone)."
     try:
         make_limiter(limits)
-        storage = storage_from_string(limits.storage)
+        storage = storage_from_string(limits.storage, implementation="redispy")
     except ConfigError as error:
         return wrong("limits", error.detail, "Mend that setting; `relay check` reads it again.")
     except (ConfigurationError, ImportError) as error:
