@@ -1,9 +1,11 @@
 """Media files: uploaded to be sent, downloaded as they came."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
 from litestar import get, post
+from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.params import FromPath, QueryParameter
 from litestar.response import File
 
@@ -33,8 +35,19 @@ class MediaOut(Out, frozen=True, kw_only=True):
     file_name: str | None
 
 
+@dataclass
+class _Upload(Operation):
+    """An operation whose body is a file, which no parameter of the handler tells."""
+
+    def __post_init__(self) -> None:
+        # OpenAPI 3.1: a body without a schema is any bytes.
+        file = Schema(description="The file's bytes.")
+        self.request_body = RequestBody(content={"*/*": OpenAPIMediaType(schema=file)}, required=True)
+
+
 @post(
     "/media",
+    operation_class=_Upload,
     opt={**requires(Scope.MESSAGES_SEND), **FILE},
     summary="Upload a file to be sent: its bytes as the body, its type as Content-Type",
 )

@@ -1,6 +1,6 @@
 """Messages and chats as they are read."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from litestar import get
@@ -8,6 +8,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from msgspec import field
 
 from relay.api.auth import requires, tenant_of
+from relay.api.instants import Since, Until, parse_instant
 from relay.api.owner import Company, owner_of
 from relay.api.paging import Cursor, Limit, Page
 from relay.api.request import Request
@@ -84,8 +85,8 @@ async def list_messages(
     type: FromQuery[MessageType | None] = None,
     status: FromQuery[MessageStatus | None] = None,
     contact_id: Annotated[str | None, QueryParameter(name="contactId")] = None,
-    since: FromQuery[datetime | None] = None,
-    until: FromQuery[datetime | None] = None,
+    since: Since = None,
+    until: Until = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> MessageList:
@@ -97,8 +98,8 @@ async def list_messages(
         type=type,
         status=status,
         contact_id=contact_id,
-        since=_in_utc(since),
-        until=_in_utc(until),
+        since=parse_instant(since, path="since"),
+        until=parse_instant(until, path="until"),
     )
     tenant_id = tenant_of(request.principal, company_id)
     async with request.services.pool.acquire() as conn:
@@ -178,8 +179,3 @@ def _chat_out(chat: Chat) -> ChatOut:
         last_message_at=chat.last_message_at,
         unread=chat.unread,
     )
-
-
-def _in_utc(at: datetime | None) -> datetime | None:
-    """An instant without a zone is taken as UTC, not as the server's own time."""
-    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at

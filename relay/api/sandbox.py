@@ -10,6 +10,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import structs
 
 from relay.api.auth import requires
+from relay.api.content import structured, text_of
 from relay.api.media_source import keep_given_media
 from relay.api.paging import Limit
 from relay.api.request import Request
@@ -25,6 +26,7 @@ from relay.store import sandbox, sessions
 
 _SCAN_SECONDS = 5.0
 _MOST_WA_IDS = 100
+_CHECKED = MEDIA_TYPES | {MessageType.TEXT, MessageType.LOCATION, MessageType.CONTACT, MessageType.POLL}
 _MESSAGES = frozenset(MessageType) - {MessageType.REACTION, MessageType.CALL}
 
 
@@ -83,12 +85,7 @@ async def create_inbound(
     session = await _get_sandbox_session(request, session_id)
     if session.phone is None:
         raise Conflict("The session is not linked yet: scan its code first.", code="session_not_linked")
-    body = data
-    if data.type in MEDIA_TYPES and isinstance(data.content, dict):
-        content = await keep_given_media(
-            request.services, session.tenant_id, session.id, MessageType(data.type), data.content
-        )
-        body = structs.replace(data, content=content)
+    body = structs.replace(data, content=await _content(request, session, data))
     command_id = await _insert(request, session, command_of(body))
     return InboundOut(accepted=body.count, wa_message_ids=_wa_ids(command_id, body))
 
@@ -134,6 +131,18 @@ async def _get_sandbox_session(request: Request, session_id: str) -> Session:
     if session.engine != "sandbox":
         raise Conflict("This session has a real phone: the sandbox cannot play it.", code="not_a_sandbox")
     return session
+
+
+async def _content(request: Request, session: Session, data: InboundIn) -> str | dict[str, Any] | None:
+    """The content as a message would hold it, its file kept. Raises InvalidInput."""
+    if data.content is None or data.type not in _CHECKED:
+        return data.content
+    kind = MessageType(data.type)
+    if kind is MessageType.TEXT:
+        return text_of(data.content)
+    if kind in MEDIA_TYPES:
+        return await keep_given_media(request.services, session.tenant_id, session.id, kind, data.content)
+    return structured(kind, data.content)
 
 
 async def _insert(request: Request, session: Session, body: dict[str, Any]) -> int:

@@ -198,19 +198,20 @@ async def _wait(
 ) -> SendOut | None:
     """How the message stands once WhatsApp has spoken; None when the time is over."""
 
-    async def look() -> SendOut | None:
+    async def look() -> Message | None:
         async with services.pool.acquire() as conn:
             message = await messages.get_message(conn, tenant_id, message_id)
-        if message.status in _UNSETTLED:
-            return None
-        return SendOut(
-            message_id=message.id,
-            status=message.status,
-            error=message.error or UNSET,
-            wa_message_id=message.wa_id or UNSET,
-        )
+        return None if message.status in _UNSETTLED and not services.draining.is_set() else message
 
-    return await wait_for(services.doorbell, "messages", look, seconds=seconds)
+    message = await wait_for(services.doorbell, "messages", look, seconds=seconds)
+    if message is None or message.status in _UNSETTLED:
+        return None
+    return SendOut(
+        message_id=message.id,
+        status=message.status,
+        error=message.error or UNSET,
+        wa_message_id=message.wa_id or UNSET,
+    )
 
 
 _encode = msgspec.json.Encoder().encode

@@ -1,7 +1,6 @@
 """POST /send, from the body to what the virtual phone received."""
 
 import asyncio
-import json
 import re
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -325,17 +324,21 @@ async def test_rejected_by_whatsapp(live: Api) -> None:
     assert answer.json()["error"] == "send_rejected"
 
 
-async def test_one_that_cannot_be_stored_costs_no_other(bad: tuple[Api, str]) -> None:
-    """Sends that come together are stored together; one that Postgres refuses fails alone."""
+async def test_what_cannot_be_stored_costs_no_other(bad: tuple[Api, str]) -> None:
+    """Sends that come together are stored together; those for a session that is just gone fail alone."""
     api, session_id = bad
-    half = json.dumps(a_text(session_id, "\ud800"))
+    gone = await make_session(api, connect=False)
+    await api.services.pool.execute("UPDATE whatsapp_sessions SET phone = '1' WHERE id = $1", gone)
+    assert (await api.post(SEND, json=a_text(gone))).status_code == 202
+    await api.services.pool.execute("DELETE FROM whatsapp_sessions WHERE id = $1", gone)
     answers = await asyncio.gather(
-        *(api.post(SEND, json=a_text(session_id, f"text {n}")) for n in range(5)),
-        api.post(SEND, content=half.encode()),
-        *(api.post(SEND, json=a_text(session_id, f"more {n}")) for n in range(5)),
+        *(api.post(SEND, json=a_text(session_id), headers={"Idempotency-Key": f"a{n}"}) for n in range(5)),
+        api.post(SEND, json=a_text(gone), headers={"Idempotency-Key": "b"}),
+        *(api.post(SEND, json=a_text(session_id)) for _ in range(5)),
     )
-    assert sorted(answer.status_code for answer in answers) == [202] * 10 + [400]
-    assert await count_messages(api) == 10
+    assert [answer.status_code for answer in answers] == [202] * 5 + [404] + [202] * 5
+    assert await count_messages(api) == 11
+    assert await api.services.pool.fetchval("SELECT count(*) FROM idempotency_keys") == 5
 
 
 async def test_media_by_url(pool: Pool, url: str, tmp_path: Path) -> None:

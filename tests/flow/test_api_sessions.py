@@ -140,6 +140,7 @@ async def test_settings(live: Api) -> None:
 
     async with live.services.pool.acquire() as conn:
         row = await conn.fetchrow("SELECT tenant_id, proxy FROM whatsapp_sessions WHERE id = $1", session_id)
+        assert row is not None
         key = await get_data_key(conn, live.services.vault, row["tenant_id"])
     opened = key.open(row["proxy"], identity=f"session/{session_id}/proxy")
     assert opened == b"socks5://user:pass@proxy.example.com:1080"
@@ -216,10 +217,14 @@ async def test_sandbox_refuses_what_cannot_be(live: Api, pool: Pool) -> None:
     assert (await live.post(f"{path}/scan")).json()["code"] == "no_code_on_show"
     early = await live.post(f"{path}/inbound", json={"from": "5511999990001", "text": "hi"})
     assert early.json()["code"] == "session_not_linked"
+    await pool.execute("UPDATE whatsapp_sessions SET phone = '5511911112222' WHERE id = $1", session_id)
     for body, where in [
         ({"from": "abc", "text": "hi"}, "from"),
         ({"from": "5511999990001", "type": "fax"}, "type"),
         ({"from": "5511999990001", "text": "hi", "count": 0}, "count"),
+        ({"from": "5511999990001", "type": "image", "content": "x"}, "content"),
+        ({"from": "5511999990001", "type": "image", "content": {"base64": "aGk="}}, "content.base64"),
+        ({"from": "5511999990001", "type": "location", "content": {"latitude": 1}}, "content.longitude"),
     ]:
         response = await live.post(f"{path}/inbound", json=body)
         assert (response.status_code, response.json()["path"]) == (400, where), response.text
