@@ -9,6 +9,7 @@ import secrets
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from bench.receiving import Sink
 from bench.wire import Api, BenchError
 
 _READY_SECONDS = 60.0
-_LINK_TRIES = 20
+_LINK_SECONDS = 60.0
 _LINKS_AT_ONCE = 16
 _SCOPES = ["sessions", "messages:read", "messages:send", "webhooks"]
 _LIMITS = {
@@ -51,14 +52,17 @@ class Product:
     async def _link_session(self, name: str) -> str:
         created = await self.api.call("POST", "/api/v1/whatsapp/sessions", {"name": name, "limits": _LIMITS})
         session_id: str = created["sessionId"]
-        for _ in range(_LINK_TRIES):
-            path = f"/api/v1/whatsapp/sessions/{session_id}"
-            status, _answer = await self.api.try_call("POST", f"{path}/sandbox/scan", {})
-            if status == 200 and (await self.api.call("GET", path))["status"] == "connected":
+        session = created
+        path = f"/api/v1/whatsapp/sessions/{session_id}"
+        until = time.monotonic() + _LINK_SECONDS
+        while time.monotonic() < until:
+            # 409 while no code is on show yet, and when the scan before has worked after all.
+            await self.api.try_call("POST", f"{path}/sandbox/scan", {})
+            session = await self.api.call("GET", path)
+            if session["status"] == "connected":
                 return session_id
-            # 409: no code is on show yet.
             await asyncio.sleep(0.25)
-        raise BenchError(f"{session_id} did not connect.")
+        raise BenchError(f"{session_id} did not connect: {session['status']}, {session['reason']}.")
 
     async def add_endpoint(self, sink: Sink, path: str, *, sessions: Sequence[str] = ()) -> str:
         """An endpoint of messages at `path` of the sink, which is told its secret."""

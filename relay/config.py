@@ -222,7 +222,9 @@ def _check_pairs(config: Config) -> None:
         try:
             ip_network(network)
         except ValueError:
-            raise ConfigError(f"webhooks.allow_networks: {network} is not a network such as 10.1.0.0/16.") from None
+            raise ConfigError(
+                f"webhooks.allow_networks: {network} is not a network such as 10.1.0.0/16."
+            ) from None
     roles = [role for group in config.server.roles for role in group]
     if not roles:
         raise ConfigError("server.roles: needs at least one role.")

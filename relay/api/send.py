@@ -116,7 +116,7 @@ async def _accept(
     except RelayError:
         await _drop_new_file(services, data, message)
         raise
-    if before is not None:
+    if False:
         await _drop_new_file(services, data, message)
     return before
 

@@ -90,12 +90,12 @@ async def _show_all(client: Client, arguments: argparse.Namespace, forwarder: "F
     events = follow(
         client,
         "/events",
+        opened=lambda: note("Listening; Ctrl+C ends it."),
         lost=_tell_lost,
         types=arguments.types,
         sessionId=arguments.session,
         companyId=arguments.company,
     )
-    note("Listening; Ctrl+C ends it.")
     async for event in events:
         head = f"{datetime.now(UTC):%H:%M:%S}  {plain(event.type):18}  {plain(event.id)}"
         if forwarder is None:

@@ -73,9 +73,14 @@ async def parse(chunks: AsyncIterator[bytes]) -> AsyncIterator[ServerEvent]:
 
 
 async def follow(
-    client: Client, path: str, *, lost: Callable[[str, float], None], **query: Any
+    client: Client,
+    path: str,
+    *,
+    opened: Callable[[], None],
+    lost: Callable[[str, float], None],
+    **query: Any,
 ) -> AsyncIterator[ServerEvent]:
-    """Events without an end; `lost` hears why a connection ended and in how many seconds comes the next.
+    """Events without an end. `opened` hears of each connection, `lost` why one ended and when comes the next.
 
     Raises CallFailed where the server refuses, and where it cannot be reached at the start.
     """
@@ -88,6 +93,7 @@ async def follow(
         try:
             async with client.stream(path, headers=headers, since=since, **query) as response:
                 started = started or _date(response.headers)
+                opened()
                 async for event in parse(response.aiter_bytes()):
                     last_id, backoff = event.id or last_id, _BACKOFF_FIRST_SECONDS
                     yield event

@@ -71,7 +71,8 @@ class Blobs:
                     size += len(chunk)
                     if size > self._max_bytes:
                         raise InvalidInput(
-                            f"The file is larger than the {self._max_bytes} bytes allowed.", code="media_too_large"
+                            f"The file is larger than the {self._max_bytes} bytes allowed.",
+                            code="media_too_large",
                         )
                     digest.update(chunk)
                     file.write(chunk)

@@ -20,7 +20,18 @@ from relay.store.pool import Pool, connect
 
 log = logging.getLogger(__name__)
 
-Channel = Literal["deliveries", "outgoing", "sessions", "status", "events", "messages", "requests", "replies", "sandbox", "keys"]
+Channel = Literal[
+    "deliveries",
+    "outgoing",
+    "sessions",
+    "status",
+    "events",
+    "messages",
+    "requests",
+    "replies",
+    "sandbox",
+    "keys",
+]
 """deliveries: something is owed · outgoing: a message is queued · sessions: what a tenant wants of one changed ·
 status: a session's status or QR changed · events: the log grew · messages: an outgoing one changed status ·
 requests: an engine was asked, or has answered · replies: a reply task is due · sandbox: the phone network was asked

@@ -118,7 +118,9 @@ _CLAIM = """
 """
 
 
-async def claim_messages(conn: Connection, messages: Sequence[MessageId], *, holder: str) -> dict[MessageId, int]:
+async def claim_messages(
+    conn: Connection, messages: Sequence[MessageId], *, holder: str
+) -> dict[MessageId, int]:
     """Mark them `sending` under their session's term; one that is missing from the answer is not ours to send."""
     return {row["id"]: row["term"] for row in await conn.fetch(_CLAIM, messages, holder)}
 

@@ -19,7 +19,12 @@ _INSERT = """
 
 
 async def insert_request(
-    conn: Connection, *, tenant_id: TenantId, session_id: SessionId, body: dict[str, Any], expires_at: datetime
+    conn: Connection,
+    *,
+    tenant_id: TenantId,
+    session_id: SessionId,
+    body: dict[str, Any],
+    expires_at: datetime,
 ) -> int:
     """Ring `requests` after the commit, and wait for that bell."""
     request_id: int = await conn.fetchval(_INSERT, tenant_id, session_id, body, expires_at)

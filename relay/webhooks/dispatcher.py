@@ -41,8 +41,8 @@ log = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0
 _GAP_SECONDS = 0.005
 """Claims are batches: this long apart they are large enough to be cheap."""
-_SCAN_SHARE = 0.1
-"""At most this part of the time goes into looking for lanes with something due."""
+_SCAN_REST = 9
+"""While there is something to claim, one part of the time goes into looking for more lanes, nine into claiming."""
 _REFUSED_SECONDS = 5.0
 _RESPONSE_CHARACTERS = 512
 _CONNECT_SECONDS = 10.0
@@ -82,7 +82,8 @@ class Dispatcher:
         self._targets = Targets(vault, clock=clock)
         self._due: dict[EndpointId, Literal["none", "chat"]] = {}
         """Lanes that had something due when last looked at."""
-        self._scan_at = self._claim_at = self._tidy_at = 0.0
+        self._claim_at = self._tidy_at = 0.0
+        self._scanned_at = self._scan_seconds = 0.0
         self._sending: dict[asyncio.Task[None], Claimed] = {}
         self._work_loop = Loop(
             "dispatcher.work", self.work, poll_seconds=_POLL_SECONDS, bell=doorbell.bell("deliveries")
@@ -129,14 +130,15 @@ class Dispatcher:
         """Claim what is due and send it off; True when there is more to claim now."""
         await asyncio.sleep(max(0.0, self._claim_at + _GAP_SECONDS - time.monotonic()))
         self._claim_at = time.monotonic()
-        if self._settler.waiting > 2 * self._config.concurrency:
-            # The database is behind: what is sent and not settled would be sent again after a crash.
+        if self._lanes.free <= 0 or self._settler.waiting > 2 * self._config.concurrency:
+            # Full; or the database is behind: what is sent and not settled would be sent again after a crash.
             return False
         async with self._claiming.use() as conn:
-            look = not self._due or time.monotonic() >= self._scan_at
+            grants = self._lanes.grant(self._due)
+            look = time.monotonic() >= self._scanned_at + self._scan_seconds * (_SCAN_REST if grants else 1)
             if look:
                 await self._scan(conn)
-            grants = self._lanes.grant(self._due)
+                grants = self._lanes.grant(self._due)
             claimed = await self._claim(conn, grants) if grants else []
             if claimed:
                 await self._prepare(conn, claimed)
@@ -150,10 +152,10 @@ class Dispatcher:
         orphaned = [endpoint_id for endpoint_id, order in found.items() if order is None]
         if orphaned:
             await deliveries.cancel_orphans(conn, orphaned)
-        finished = time.monotonic()
-        self._scan_at = finished + (finished - started) / _SCAN_SHARE
-        if finished >= self._tidy_at:
-            self._tidy_at = finished + 60
+        self._scanned_at = time.monotonic()
+        self._scan_seconds = self._scanned_at - started
+        if self._scanned_at >= self._tidy_at:
+            self._tidy_at = self._scanned_at + 60
             self._lanes.forget_idle()
             self._targets.forget_idle()
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.engines.sandbox_phones import SandboxPhones
 from tests.hosting import Account, Hosting
 
 ANA_CHAT = "5511999990002@s.whatsapp.net"
-PLENTY = {"per_minute": 1000, "per_day": 1000, "new_contacts_per_day": 1000, "replies_per_minute": 1000}
+PLENTY: dict[str, Any] = {"per_minute": 1000, "per_day": 1000, "new_contacts_per_day": 1000, "replies_per_minute": 1000}
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ async def hosting(pool: Pool, url: str, tmp_path: Path, phones: SandboxPhones) -
     await hosting.stop()
 
 
-async def linked(hosting: Hosting, **limits: int) -> Account:
+async def linked(hosting: Hosting, **limits: Any) -> Account:
     async with hosting.pool.acquire() as conn:
         account = await add_session(conn, **(PLENTY | limits))
     await hosting.link(account)

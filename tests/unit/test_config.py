@@ -1,6 +1,7 @@
 """Settings: the shipped file and the structs are one, and every mistake stops the start with its path."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -23,7 +24,7 @@ def test_shipped_file_comments_every_key() -> None:
     lines = SHIPPED.read_text("utf-8").splitlines()
     bare = [
         line
-        for before, line in zip(lines, lines[1:], strict=False)
+        for before, line in pairwise(lines)
         if re.match(r"  \w+:", line) and not (before.lstrip().startswith("#") or re.match(r"  \w+:", before))
     ]
     assert bare == []
