@@ -9,7 +9,8 @@ from bench.usage import Usage, spent
 
 
 async def measure(plan: Plan) -> None:
-    async with open_product() as product:
+    # The first start's own session needs a place too.
+    async with open_product(RELAY__HOST__SESSIONS_PER_PROCESS=str(plan.sessions + 1)) as product:
         usage = Usage(product.pid)
         await product.link_sessions(1)
         memory_before = usage.read_memory_megabytes()["host"]
