@@ -116,7 +116,7 @@ async def _accept(
     except RelayError:
         await _drop_new_file(services, data, message)
         raise
-    if False:
+    if before is not None:
         await _drop_new_file(services, data, message)
     return before
 
