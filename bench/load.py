@@ -14,6 +14,7 @@ from msgspec import Struct
 from bench.figures import say
 from bench.product import Product
 from bench.receiving import Sink
+from bench.usage import Usage, spent
 
 _STEP_SECONDS = 0.01
 _WARM_UP_SECONDS = 2.0
@@ -34,12 +35,15 @@ async def load_steadily(
 ) -> Steady:
     """`rate` messages a second for `seconds`, after a short warm-up that is not counted."""
     await _load(product, sink, path, sessions, rate=rate, seconds=_WARM_UP_SECONDS)
+    usage = Usage(product.pid, sink_pid=sink.pid)
+    before, started = usage.read_cpu_seconds(), time.monotonic()
     accepted = await _load(product, sink, path, sessions, rate=rate, seconds=seconds)
+    others = spent(before, usage.read_cpu_seconds())["others"] / (time.monotonic() - started)
     report = await sink.report(path)
     audit = await sink.audit(path, accepted)
     note = (
         f"{report['distinct']:.0f} messages, {audit['missing']} missing, {report['duplicates']:.0f} twice, "
-        f"{report['bad']:.0f} wrong signatures"
+        f"{report['bad']:.0f} wrong signatures, {others:.1f} cores busy with other things"
     )
     steady = Steady(p50=report["p50"] * 1e3, p99=report["p99"] * 1e3, max=report["max"] * 1e3, note=note)
     say(f"{rate:.0f}/s: p50 {steady.p50:.1f} ms, p99 {steady.p99:.1f} ms, max {steady.max:.1f} ms; {note}")
