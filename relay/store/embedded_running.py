@@ -33,10 +33,14 @@ def find_running(data_dir: Path) -> RunningPostgres | None:
 
 
 def find_holder(data_dir: Path) -> int | None:
-    """The Relay whose number stands in the folder's lock, if that process lives."""
-    with suppress(OSError, ValueError):
-        pid = int((data_dir / "postgres.lock").read_text("ascii"))
-        return pid if psutil.pid_exists(pid) else None
+    """The Relay whose number stands in the folder's lock, if that process lives.
+
+    One that has got the number since is told by its age: the lock's file is written by its holder.
+    """
+    lock = data_dir / "postgres.lock"
+    with suppress(OSError, ValueError, psutil.Error):
+        pid = int(lock.read_text("ascii"))
+        return pid if psutil.Process(pid).create_time() <= lock.stat().st_mtime + 1 else None
     return None
 
 

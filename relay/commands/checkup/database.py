@@ -32,6 +32,11 @@ async def check_database(url: str, vault: Vault | None) -> AsyncIterator[Finding
     try:
         async for finding in _check_all(conn, vault):
             yield finding
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        sentence = f"The database answers, but not to this question: {mask(str(error))}."
+        yield wrong(
+            "database", sentence, "See that it goes on running, and that Relay's user owns its tables."
+        )
     finally:
         await conn.close()
 
