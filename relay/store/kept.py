@@ -1,10 +1,7 @@
-"""A connection that a loop keeps from one step to the next, with plans made anew for each statement.
+"""A connection that a loop keeps from one step to the next, whose commits do not wait for the disk.
 
-A queue's table is empty now and holds 200,000 rows a second later. A plan that was cached for the empty one reads
-the whole of the full one, until autovacuum comes by; making a plan takes a fraction of a millisecond.
-
-Its commits do not wait for the disk. Should Postgres itself crash, the last half second of claims and settles may be
-undone: what they were about is due again and sent once more, under the same name.
+Should Postgres itself crash, the last half second of claims and settles may be undone: what they were about is due
+again and sent once more, under the same name.
 """
 
 from collections.abc import AsyncIterator
@@ -12,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from relay.store.pool import Connection, Pool
 
-_SETTINGS = "SET plan_cache_mode = force_custom_plan; SET synchronous_commit = off"
+_SETTINGS = "SET synchronous_commit = off"
 
 
 class KeptConnection:
