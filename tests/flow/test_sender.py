@@ -110,9 +110,9 @@ async def test_a_send_that_finds_no_connection_waits(hosting: Hosting) -> None:
     account = await linked(hosting)
     messages = await hosting.queue(account, "wait for me")
     await hosting.host.sender.work()
-    hosting.host._held[account[1]].session.status = SessionStatus.CONNECTING  # noqa: SLF001
+    hosting.host._held[account[1]].session.status = SessionStatus.CONNECTING
     await hosting.settled(messages, "queued")
-    hosting.host._held[account[1]].session.status = SessionStatus.CONNECTED  # noqa: SLF001
+    hosting.host._held[account[1]].session.status = SessionStatus.CONNECTED
     await hosting.settled(messages, "sent")
     assert await hosting.outbox(account) == ["wait for me"]
 
