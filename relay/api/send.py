@@ -32,7 +32,7 @@ from relay.store.outgoing import Accepted
 
 _MOST_WAIT_SECONDS = 60
 _UNSETTLED = frozenset({MessageStatus.QUEUED, MessageStatus.SENDING})
-_WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?([0-9]{1,4})\"?\s*(?:[;,]|$)", re.IGNORECASE)
+_WAIT = re.compile(rb"(?:^|,)\s*wait\s*=\s*\"?([0-9]{1,4})\"?\s*(?:[;,]|$)", re.IGNORECASE)
 
 
 class SendIn(In, frozen=True, kw_only=True):
@@ -188,9 +188,11 @@ async def _get_target(services: Services, sending: Sending, message_id: str, *, 
 
 def _wait_seconds(request: Request) -> int:
     """What `Prefer: wait=N` asks for (RFC 7240): at most a minute, 0 when it asks for nothing."""
-    prefer = request.headers.get("prefer")
-    match = _WAIT.search(prefer) if prefer else None
-    return min(int(match[1]), _MOST_WAIT_SECONDS) if match else 0
+    # Read as they come: to look one up, the framework would decode them all.
+    for name, value in request.scope["headers"]:
+        if name == b"prefer" and (match := _WAIT.search(value)) is not None:
+            return min(int(match[1]), _MOST_WAIT_SECONDS)
+    return 0
 
 
 async def _wait(
