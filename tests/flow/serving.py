@@ -160,8 +160,19 @@ class Relay(Program):
 
     def pids(self, role: str) -> list[int]:
         """The processes of a role, or `postgres`: the postmaster."""
-        own = [process for process in self.family() if process.ppid() == self.process.pid]
+        try:
+            own = psutil.Process(self.process.pid).children()
+        except psutil.NoSuchProcess:
+            return []
         return [process.pid for process in own if role in _roles_of(process)]
+
+    async def is_complete(self) -> None:
+        """Every role has its process: one that died has been started again."""
+
+        async def all_there() -> bool:
+            return all(self.pids(role) for role in ("api", "host", "dispatcher", "postgres"))
+
+        await until(all_there, seconds=START_SECONDS, what="every role has its process")
 
     def kill(self, role: str, number: int = signal.SIGKILL) -> int:
         """End the one process of a role as the kernel would; answers its pid."""
