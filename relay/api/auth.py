@@ -27,8 +27,7 @@ from relay.model.errors import Forbidden, InvalidInput, NotFound, Unauthenticate
 from relay.model.ids import KeyId, TenantId
 from relay.model.tenant import Principal, Scope
 from relay.store.keys import find_key_by_hash
-from relay.store.owners import find_owner
-from relay.store.pool import Connection, Pool
+from relay.store.pool import Pool
 
 Opt: TypeAlias = dict[str, Any]
 
@@ -152,16 +151,3 @@ def tenant_of(principal: Principal, company_id: str | None) -> TenantId:
     if company_id is not None and company_id != principal.tenant_id:
         raise NotFound("There is no such company.")
     return principal.tenant_id
-
-
-async def owner_of(principal: Principal, conn: Connection, object_id: str) -> TenantId:
-    """Whom a call on one thing acts for: the operator need not name the company. Raises NotFound.
-
-    With a company's key it is that company, whoever the thing belongs to: the query that follows finds only its own.
-    """
-    if principal.tenant_id is not None:
-        return principal.tenant_id
-    owner = await find_owner(conn, object_id)
-    if owner is None:
-        raise NotFound("There is no such thing, or it is gone.")
-    return owner
