@@ -50,7 +50,7 @@ def _show(event: ServerEvent) -> None:
         case "code":
             say(f"Pairing code: {plain(data['code'])}")
             say("Enter it in WhatsApp: Settings, Linked devices, Link with phone number instead.")
-        case "status" if data.get("detail"):
+        case "status" if data["status"] == "connecting" and data["detail"]:
             say(plain(data["detail"]))
 
 
