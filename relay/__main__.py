@@ -96,9 +96,9 @@ async def _serve(arguments: argparse.Namespace, config: Config) -> None:
 
 
 async def _run_roles(arguments: argparse.Namespace, config: Config) -> None:
-    from relay import roles
+    from relay.roles.run import run_roles
 
-    await roles.run_roles(
+    await run_roles(
         config, arguments.roles, listen_fd=arguments.listen_fd, supervised=arguments.supervised
     )
 

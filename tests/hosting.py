@@ -15,6 +15,7 @@ from relay.model.ids import MessageId, SessionId, TenantId, new_message_id
 from relay.model.sandbox import FaultIn, InboundIn, ScanIn
 from relay.model.session import Session
 from relay.store import outgoing, sessions
+from relay.store.blobs import Blobs
 from relay.store.doorbell import Doorbell
 from relay.store.outgoing import Accepted
 from relay.store.pool import Pool
@@ -40,6 +41,7 @@ class Hosting:
             pool=pool,
             vault=VAULT,
             doorbell=Doorbell(pool, url, name="tests"),
+            blobs=Blobs(folder / "media", max_bytes=1_000_000),
             config=self.config,
             slot=self.slot,
             engines={"sandbox": phones.engine},

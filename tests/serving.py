@@ -29,6 +29,7 @@ async def run_host(api: Api, folder: Path, *, config: Config | None = None) -> A
         pool=services.pool,
         vault=services.vault,
         doorbell=services.doorbell,
+        blobs=services.blobs,
         config=config,
         slot=take_slot(folder / "journal"),
         engines={"sandbox": network.engine},

@@ -26,7 +26,7 @@ from relay.api import (
     sessions,
 )
 from relay.api.auth import Authenticator, admit
-from relay.api.docs import openapi_config
+from relay.api.docs import openapi_config, read_root
 from relay.api.errors import answer_error
 from relay.api.idempotency import remember_answers
 from relay.api.limits import add_headers, make_limiter
@@ -114,6 +114,7 @@ ROUTES: list[ControllerRouterHandler] = [
     health.read_liveness,
     health.read_readiness,
     metrics.read_metrics,
+    read_root,
 ]
 
 

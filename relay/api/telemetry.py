@@ -14,7 +14,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Send
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -39,6 +46,8 @@ class Telemetry:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._figures = Remembered(self._look, seconds=_FIGURES_SECONDS)
+        # When a series was first counted interests nobody, and doubles the page.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._shown = _Shown()
         self._registry.register(self._shown)

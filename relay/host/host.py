@@ -91,6 +91,7 @@ class Host:
         pool: Pool,
         vault: Vault,
         doorbell: Doorbell,
+        blobs: Blobs,
         config: Config,
         slot: Slot,
         engines: Mapping[str, MakeEngine],
@@ -111,7 +112,6 @@ class Host:
         self.inbox_bell = Bell()
         self.sync_bell = Bell()
         self.inbox = Inbox(pool, doorbell, self.journal, batch=config.host.inbox_batch)
-        blobs = Blobs(config.data_dir / "media", max_bytes=config.media.max_bytes)
         self.sender = Sender(
             pool,
             doorbell,

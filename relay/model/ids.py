@@ -8,9 +8,9 @@ The alphabet is Crockford's base 32 in lower case, so text order (``COLLATE "C"`
 attempts are partitioned by these ids, a day a partition: `floor` gives a day's bound.
 """
 
-import os
 import time
 from datetime import UTC, datetime
+from random import getrandbits
 from typing import NewType
 
 TenantId = NewType("TenantId", str)
@@ -31,12 +31,19 @@ _RANDOM_BITS = 70
 
 def _encode(value: int) -> str:
     """130 bits as 26 characters."""
-    pairs = _PAIRS
-    return "".join([pairs[(value >> shift) & 1023] for shift in range(120, -1, -10)])
+    p = _PAIRS
+    # Written out: two ids a message are made, and a loop takes twice as long.
+    return (
+        f"{p[value >> 120]}{p[value >> 110 & 1023]}{p[value >> 100 & 1023]}{p[value >> 90 & 1023]}"
+        f"{p[value >> 80 & 1023]}{p[value >> 70 & 1023]}{p[value >> 60 & 1023]}{p[value >> 50 & 1023]}"
+        f"{p[value >> 40 & 1023]}{p[value >> 30 & 1023]}{p[value >> 20 & 1023]}{p[value >> 10 & 1023]}"
+        f"{p[value & 1023]}"
+    )
 
 
 def _new(prefix: str) -> str:
-    random = int.from_bytes(os.urandom(9)) >> 2
+    # To be told apart, not to be unguessable: what guards a row is its tenant.
+    random = getrandbits(_RANDOM_BITS)  # noqa: S311
     return prefix + _encode(time.time_ns() // 1000 << _RANDOM_BITS | random)
 
 

@@ -40,6 +40,7 @@ TRANSITIONS: dict[SessionStatus, frozenset[SessionStatus]] = {
 REASONS: dict[str, str] = {
     "created": "The session has not been connected yet.",
     "starting": "The session is starting.",
+    "no_host": "No host process has room for the session. The operator must start one more, or allow each more.",
     "waiting_for_scan": "Scan the QR code in WhatsApp under Linked devices.",
     "waiting_for_code": "Enter the pairing code in WhatsApp under Linked devices.",
     "linked": "The phone has accepted; the connection is being set up.",

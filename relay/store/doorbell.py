@@ -1,9 +1,9 @@
 """NOTIFY as a doorbell between processes: it says «look at the table», never carries the work.
 
-    ring(channel) ──coalesced 10 ms──► NOTIFY ──► every process's listener ──► Bell.ring()
+    ring(channel) ──at most every 10 ms──► NOTIFY ──► every process's listener ──► Bell.ring()
 
-A NOTIFY takes a global lock at commit, so it never stands inside a transaction that does work, and many rings
-become one. The listening connection is pinged; whoever waits on a bell has a slow poll as the backstop, so a lost
+A NOTIFY takes a global lock at commit, so it never stands inside a transaction that does work. A ring after silence
+goes out at once; the rings of the next 10 ms become one. The listening connection is pinged; whoever waits on a bell has a slow poll as the backstop, so a lost
 ring costs a second and nothing else. `keys` carries nothing either: it says «forget what you cached».
 """
 
@@ -64,7 +64,7 @@ class Doorbell:
             self._bells[channel].remove(bell)
 
     def ring(self, channel: Channel) -> None:
-        """Ring here at once, and in the other processes within about 10 ms."""
+        """Ring here at once, and in the other processes within 10 ms."""
         self._ring_here(channel)
         self._rung.add(channel)
         self._wake.set()
@@ -80,9 +80,12 @@ class Doorbell:
             group.create_task(self._listen(), name="doorbell.listen")
 
     async def _send(self) -> None:
+        loop = asyncio.get_running_loop()
+        silent_until = 0.0
         while True:
             await self._wake.wait()
-            await asyncio.sleep(_COALESCE_SECONDS)
+            await asyncio.sleep(max(0.0, silent_until - loop.time()))
+            silent_until = loop.time() + _COALESCE_SECONDS
             self._wake.clear()
             channels, self._rung = sorted(self._rung), set()
             try:

@@ -14,18 +14,20 @@ from relay.model.ids import SessionId, TenantId
 from relay.model.session import TRANSITIONS, Session, SessionLimits, SessionStatus
 from relay.store.pool import Connection
 
-# A holder that is gone cannot write that it is: the reader sees it by the lease.
+# A holder that is gone cannot write that it is, nor can one that never came: the reader sees it by the lease.
 _VIEW = """
     SELECT s.*,
            CASE WHEN gone AND s.wanted = 'up' THEN 'connecting' WHEN gone THEN 'disconnected' ELSE s.status END
                AS seen_status,
-           CASE WHEN gone AND s.wanted = 'up' THEN 'host_lost' WHEN gone THEN 'requested' ELSE s.reason END
+           CASE WHEN waits AND s.wanted_at < now() - interval '10 seconds' THEN 'no_host'
+                WHEN gone AND s.wanted = 'up' THEN 'host_lost' WHEN gone THEN 'requested' ELSE s.reason END
                AS seen_reason
     FROM whatsapp_sessions s
     LEFT JOIN leases l ON l.resource = s.id
+    CROSS JOIN LATERAL (SELECT coalesce(l.expires_at < now(), true) AS free) AS lease
+    CROSS JOIN LATERAL (SELECT free AND s.status = 'connecting' AND s.reason = 'starting' AS waits) AS start
     CROSS JOIN LATERAL (
-        SELECT s.status IN ('connected', 'connecting') AND coalesce(l.expires_at < now(), false)
-               AND NOT (s.status = 'connecting' AND s.reason = 'starting') AS gone
+        SELECT free AND l.resource IS NOT NULL AND s.status IN ('connected', 'connecting') AND NOT waits AS gone
     ) AS holder
 """
 _NO_SESSION = "There is no such session."
@@ -152,7 +154,7 @@ async def update_session(
 
 _CONNECT = """
     UPDATE whatsapp_sessions
-    SET wanted = 'up', logout = false, request = request + 1, link_method = $3, link_phone = $4,
+    SET wanted = 'up', wanted_at = now(), logout = false, request = request + 1, link_method = $3, link_phone = $4,
         status = 'connecting', reason = 'starting', qr = NULL, qr_expires_at = NULL, pairing_code = NULL
     WHERE tenant_id = $1 AND id = $2 AND wanted = 'down'
 """

@@ -209,6 +209,15 @@ async def test_an_engine_that_is_not_there_fails_its_session(
     await hosting.link(other)
 
 
+async def test_a_session_that_no_host_takes_says_so(hosting: Hosting, account: Account, pool: Pool) -> None:
+    """Every host is full, or none runs: after a while the reason says it, and it is gone once a host has room."""
+    await hosting.connect(account)
+    assert (await hosting.session(account)).reason == "starting"
+    await pool.execute("UPDATE whatsapp_sessions SET wanted_at = now() - interval '1 minute'")
+    assert (await hosting.session(account)).reason == "no_host"
+    await hosting.reaches(account, "connecting", "waiting_for_scan")
+
+
 async def test_two_hosts_share_and_one_takes_over(
     pool: Pool, url: str, tmp_path: Path, phones: SandboxPhones, account: Account
 ) -> None:

@@ -29,6 +29,7 @@ CREATE TABLE whatsapp_sessions (
     name           text NOT NULL,
     engine         text NOT NULL,
     wanted         text NOT NULL DEFAULT 'down' CHECK (wanted IN ('up', 'down')),
+    wanted_at      timestamptz NOT NULL DEFAULT now(),
     status         text NOT NULL DEFAULT 'disconnected'
                    CHECK (status IN ('disconnected', 'connecting', 'connected', 'failed')),
     reason         text,
