@@ -1,9 +1,9 @@
 """NOTIFY as a doorbell between processes: it says «look at the table», never carries the work.
 
-    ring(channel) ──at most every 10 ms──► NOTIFY ──► every process's listener ──► Bell.ring()
+    ring(channel) ──at most every 5 ms──► NOTIFY ──► every process's listener ──► Bell.ring()
 
 A NOTIFY takes a global lock at commit, so it never stands inside a transaction that does work. A ring after silence
-goes out at once; the rings of the next 10 ms become one. The listening connection is pinged; whoever waits on a bell has a slow poll as the backstop, so a lost
+goes out at once; the rings of the next 5 ms become one. The listening connection is pinged; whoever waits on a bell has a slow poll as the backstop, so a lost
 ring costs a second and nothing else. `keys` carries nothing either: it says «forget what you cached».
 """
 
@@ -37,7 +37,7 @@ status: a session's status or QR changed · events: the log grew · messages: an
 requests: an engine was asked, or has answered · replies: a reply task is due · sandbox: the phone network was asked
 something · keys: an API key changed."""
 
-_COALESCE_SECONDS = 0.01
+_COALESCE_SECONDS = 0.005
 _PING_SECONDS = 5.0
 _NOTIFY = "SELECT pg_notify('relay_' || channel, '') FROM unnest($1::text[]) AS channel"
 
@@ -64,7 +64,7 @@ class Doorbell:
             self._bells[channel].remove(bell)
 
     def ring(self, channel: Channel) -> None:
-        """Ring here at once, and in the other processes within 10 ms."""
+        """Ring here at once, and in the other processes within 5 ms."""
         self._ring_here(channel)
         self._rung.add(channel)
         self._wake.set()
