@@ -9,6 +9,7 @@ A crash between claim and settle leaves `sending` behind; the next holder makes 
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
@@ -32,6 +33,8 @@ from relay.store.pool import Connection, Pool
 log = logging.getLogger(__name__)
 
 _SLOTS_PER_SESSION = 8
+_LOOK_GAP_SECONDS = 0.005
+"""Looks this far apart find enough at once to be cheap."""
 _TYPING_SECONDS_PER_CHARACTER = 0.04
 _TYPING_MOST_SECONDS = 6.0
 
@@ -62,11 +65,14 @@ class Sender:
         self._budget = Budget(pool)
         self._in_flight: dict[MessageId, tuple[Claimed, asyncio.Task[None]]] = {}
         self._settlements: list[Settlement] = []
+        self._looked_at = 0.0
 
     # --- claiming -----------------------------------------------------------------------------------------------
 
     async def work(self) -> bool:
         """Claim what may go now and start sending it; True when something went."""
+        await asyncio.sleep(max(0.0, self._looked_at + _LOOK_GAP_SECONDS - time.monotonic()))
+        self._looked_at = time.monotonic()
         slots = self._slots()
         if not slots:
             return False
@@ -92,29 +98,25 @@ class Sender:
         return {session_id: slots for session_id, slots in free.items() if slots > 0}
 
     async def _within_budget(self, conn: Connection, ready: list[Claimed]) -> list[Claimed]:
-        now = self.now()
-        chosen: list[Claimed] = []
-        waiting: dict[MessageId, datetime] = {}
-        for message in ready:
-            session = self._sessions.get(message.session_id)
-            if session is None:
-                continue
-            until = None
-            if not message.budgeted:
-                until = await self._budget.take(
-                    message.session_id,
-                    session.request.limits,
-                    is_reply=message.is_reply,
-                    is_first=message.is_first,
-                    now=now,
-                )
-            if until is None:
-                chosen.append(message)
-            else:
-                waiting[message.id] = until
+        # Asked together, so that they are counted together.
+        asked = await asyncio.gather(*(self._wait_until(message) for message in ready))
+        waiting = {m.id: until for m, until in zip(ready, asked, strict=True) if until is not None}
         if waiting:
             await outgoing.postpone(conn, waiting)
-        return chosen
+        return [message for message in ready if message.id not in waiting]
+
+    async def _wait_until(self, message: Claimed) -> datetime | None:
+        """Take a message from its session's budget; when it is used up, until when to wait."""
+        session = self._sessions.get(message.session_id)
+        if session is None or message.budgeted:
+            return None
+        return await self._budget.take(
+            message.session_id,
+            session.request.limits,
+            is_reply=message.is_reply,
+            is_first=message.is_first,
+            now=self.now(),
+        )
 
     # --- sending ------------------------------------------------------------------------------------------------
 

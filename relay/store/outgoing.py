@@ -87,14 +87,16 @@ _LIST_READY = """
            c.last_message_at IS NULL AS is_first
     FROM unnest($1::text[], $2::int[]) AS lane (session_id, slots)
     CROSS JOIN LATERAL (
-        SELECT h.* FROM (
+        SELECT head.id FROM (
             SELECT DISTINCT ON (q.chat) q.* FROM (
-                SELECT * FROM whatsapp_messages
+                SELECT id, chat, status, due_at FROM whatsapp_messages
                 WHERE session_id = lane.session_id AND status IN ('queued', 'sending') ORDER BY id LIMIT 100
             ) q ORDER BY q.chat, q.id
-        ) h
-        WHERE h.status = 'queued' AND (h.due_at IS NULL OR h.due_at <= now()) ORDER BY h.id LIMIT lane.slots
-    ) m
+        ) head
+        WHERE head.status = 'queued' AND (head.due_at IS NULL OR head.due_at <= now())
+        ORDER BY head.id LIMIT lane.slots
+    ) h
+    JOIN whatsapp_messages m ON m.id = h.id
     LEFT JOIN whatsapp_chats c ON c.session_id = m.session_id AND c.jid = m.chat
     LEFT JOIN whatsapp_messages r ON r.id = m.reply_to AND r.tenant_id = m.tenant_id
     ORDER BY m.id
