@@ -12,6 +12,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -21,9 +22,8 @@ from typing import Any
 import httpx
 import psutil
 
-from tests.api_client import ALL_SCOPES
+from tests.api_client import ALL_SCOPES, MASTER_KEY, OPERATOR_KEY
 
-OPERATOR_KEY = "an-operator-key-of-these-tests"
 START_SECONDS = 40.0
 STOP_SECONDS = 15.0
 _LOOK_SECONDS = 0.02
@@ -235,6 +235,23 @@ async def program(folder: Path, *words: str, environ: Mapping[str, str]) -> Asyn
     started = await Program.start(folder, *words, environ=environ)
     async with _told(started):
         yield started
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def shared(url: str, folder: Path, **settings: Any) -> dict[str, str]:
+    """The environment of `relay run …` processes that share a database and the tests' master key."""
+    key_file = folder / "master.key"
+    key_file.write_text(MASTER_KEY.hex())
+    key_file.chmod(0o600)
+    given = {name.replace("__", "."): value for name, value in settings.items()}
+    own = {"database.url": url, "vault.master_key_file": str(key_file)}
+    return environment({**SETTINGS, **own, **given}, RELAY_OPERATOR_KEY=OPERATOR_KEY)
 
 
 def left_over(folder: Path) -> list[str]:

@@ -189,7 +189,7 @@ async def ask(
     """Call a route's example with these ids in its path, its query and its body."""
     call = CALLS[route]
     given = call.query if query is None else query
-    body = None if call.body is None else {**_filled(call.body, ids), **extra}
+    body = None if call.body is None else {**filled(call.body, ids), **extra}
     return await caller.request(
         route[0],
         route[1].format_map(ids),
@@ -199,7 +199,7 @@ async def ask(
     )
 
 
-def _filled(body: Any, ids: dict[str, str]) -> Any:
+def filled(body: Any, ids: dict[str, str]) -> Any:
     """The body with ids in place of their names."""
     text = json.dumps(body)
     for name, value in ids.items():

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from relay.model.api_key import is_key
+from tests.api_client import OPERATOR_KEY
 from tests.flow.serving import (
-    OPERATOR_KEY,
     environment,
     left_over,
     link,
