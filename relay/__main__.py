@@ -98,9 +98,7 @@ async def _serve(arguments: argparse.Namespace, config: Config) -> None:
 async def _run_roles(arguments: argparse.Namespace, config: Config) -> None:
     from relay.roles.run import run_roles
 
-    await run_roles(
-        config, arguments.roles, listen_fd=arguments.listen_fd, supervised=arguments.supervised
-    )
+    await run_roles(config, arguments.roles, listen_fd=arguments.listen_fd, supervised=arguments.supervised)
 
 
 async def _check(_arguments: argparse.Namespace, _config: Config) -> None:

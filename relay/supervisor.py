@@ -26,7 +26,7 @@ from relay.listening import bind, find_operator_key
 from relay.logs import say
 from relay.store import migrate
 from relay.store.embedded import EmbeddedPostgres
-from relay.store.pool import connect
+from relay.store.pool import connect, reaching
 from relay.vault import create_master_key, open_vault
 
 log = logging.getLogger(__name__)
@@ -148,7 +148,8 @@ async def _prepare(config: Config, url: str, address: str) -> None:
     if not config.vault.master_key_file:
         create_master_key(config.master_key_file)
     vault = open_vault(config.master_key_file)
-    conn = await connect(url, name="serve")
+    with reaching():
+        conn = await connect(url, name="serve")
     try:
         await migrate.migrate(conn, now=datetime.now(UTC))
         lines = await first_start.prepare(conn, vault, config, address=address, environ=os.environ)

@@ -32,7 +32,7 @@ def make_services(
             "config": config,
             "pool": pool,
             "vault": Vault(MASTER_KEY),
-            "doorbell": Doorbell(pool, url, name="tests"),
+            "doorbell": Doorbell(url, name="tests"),
             "blobs": Blobs(folder, max_bytes=config.media.max_bytes),
             "guard": AddressGuard(allow_networks=config.webhooks.allow_networks),
             "operator_key": OPERATOR_KEY,

@@ -40,7 +40,7 @@ class Hosting:
         self.host = Host(
             pool=pool,
             vault=VAULT,
-            doorbell=Doorbell(pool, url, name="tests"),
+            doorbell=Doorbell(url, name="tests"),
             blobs=Blobs(folder / "media", max_bytes=1_000_000),
             config=self.config,
             slot=self.slot,

@@ -28,6 +28,8 @@ from relay.store.owners import find_owner
 from relay.store.pool import Connection, Pool
 
 _MOST_ROWS = 500
+_LINGER_SECONDS = 0.004
+"""Under load a batch waits so long for more: half the transactions, for milliseconds that nobody sees."""
 _REMEMBER_SECONDS = 1.0
 _REMEMBER_MOST = 10_000
 _REFUSED = (asyncpg.DataError, UnicodeEncodeError, NotFound)
@@ -119,6 +121,8 @@ class Acceptor:
             while self._waiting:
                 batch, self._waiting = self._waiting[:_MOST_ROWS], self._waiting[_MOST_ROWS:]
                 await self._write_batch(batch)
+                if len(self._waiting) > 1:
+                    await asyncio.sleep(_LINGER_SECONDS)
         finally:
             self._writer = None
 

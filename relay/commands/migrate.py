@@ -22,7 +22,8 @@ async def _migrate(_arguments: argparse.Namespace, config: Config) -> None:
     from relay.store import migrate, pool  # noqa: PLC0415 - other commands need no database
 
     async with _open_url(config) as url:
-        conn = await pool.connect(url, name="migrate")
+        with pool.reaching():
+            conn = await pool.connect(url, name="migrate")
         try:
             applied = await migrate.migrate(conn, now=datetime.now(UTC))
         finally:

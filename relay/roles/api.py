@@ -41,6 +41,7 @@ async def run(base: Base, ready: asyncio.Event) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=int(config.server.drain_seconds),
         )
     )

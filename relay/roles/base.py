@@ -44,7 +44,7 @@ async def open_base(config: Config, *, name: str, listen_fd: int | None) -> Asyn
         )
         async with pool.acquire() as conn:
             await migrate.require_current(conn)
-        doorbell = Doorbell(pool, config.database.url, name=name)
+        doorbell = Doorbell(config.database.url, name=name)
         hearing = asyncio.create_task(doorbell.run(), name="doorbell")
         stack.callback(hearing.cancel)
         yield Base(

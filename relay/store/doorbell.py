@@ -1,10 +1,10 @@
 """NOTIFY as a doorbell between processes: it says «look at the table», never carries the work.
 
-    ring(channel) ──at most every 5 ms──► NOTIFY ──► every process's listener ──► Bell.ring()
+    ring(channel) ──at most every 5 ms──► NOTIFY ──► LISTEN of every process ──► Bell.ring()
 
 A NOTIFY takes a global lock at commit, so it never stands inside a transaction that does work. A ring after silence
-goes out at once; the rings of the next 5 ms become one. The listening connection is pinged; whoever waits on a bell has a slow poll as the backstop, so a lost
-ring costs a second and nothing else. `keys` carries nothing either: it says «forget what you cached».
+goes out at once; the rings of the next 5 ms become one. One connection both rings and listens, and is pinged; whoever waits on a bell has a slow poll as the
+backstop, so a lost ring costs a second and nothing else. `keys` carries nothing either: it says «forget what you cached».
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from typing import Any, Literal
 import asyncpg
 
 from relay.loops import Bell
-from relay.store.pool import Pool, connect
+from relay.store.pool import connect
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +39,14 @@ something · keys: an API key changed."""
 
 _COALESCE_SECONDS = 0.005
 _PING_SECONDS = 5.0
+_RECONNECT_SECONDS = 1.0
 _NOTIFY = "SELECT pg_notify('relay_' || channel, '') FROM unnest($1::text[]) AS channel"
 
 
 class Doorbell:
     """Rings for other processes and hears theirs; `run` must be running for either."""
 
-    def __init__(self, pool: Pool, url: str, *, name: str) -> None:
-        self._pool = pool
+    def __init__(self, url: str, *, name: str) -> None:
         self._url = url
         self._name = name
         self._bells: defaultdict[str, list[Bell]] = defaultdict(list)
@@ -75,33 +75,14 @@ class Doorbell:
 
     async def run(self) -> None:
         """Until cancelled: send what was rung, hear what others ring."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._send(), name="doorbell.send")
-            group.create_task(self._listen(), name="doorbell.listen")
-
-    async def _send(self) -> None:
-        loop = asyncio.get_running_loop()
-        silent_until = 0.0
-        while True:
-            await self._wake.wait()
-            await asyncio.sleep(max(0.0, silent_until - loop.time()))
-            silent_until = loop.time() + _COALESCE_SECONDS
-            self._wake.clear()
-            channels, self._rung = sorted(self._rung), set()
-            try:
-                await self._pool.execute(_NOTIFY, channels)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
-                log.warning("doorbell.ring_lost", extra={"channels": ",".join(channels)})
-
-    async def _listen(self) -> None:
         while True:
             try:
-                await self._hear()
+                await self._stay_connected()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
                 log.warning("doorbell.connection_lost", extra={"error": type(error).__name__})
-                await asyncio.sleep(1)
+                await asyncio.sleep(_RECONNECT_SECONDS)
 
-    async def _hear(self) -> None:
+    async def _stay_connected(self) -> None:
         conn: Any = await connect(self._url, name=f"{self._name} doorbell")
         try:
             for channel in Channel.__args__:  # type: ignore[attr-defined]
@@ -109,11 +90,29 @@ class Doorbell:
                 # What was rung while nobody listened.
                 self._ring_here(channel)
             while True:
-                await asyncio.sleep(_PING_SECONDS)
-                await conn.execute("SELECT 1", timeout=_PING_SECONDS)
+                await self._send(conn)
+                await asyncio.sleep(_COALESCE_SECONDS)
         finally:
             with suppress(Exception):
                 await conn.close(timeout=1)
+
+    async def _send(self, conn: Any) -> None:
+        """Pass on what was rung; where nothing is for a while, see that the connection lives."""
+        try:
+            async with asyncio.timeout(_PING_SECONDS):
+                await self._wake.wait()
+        except TimeoutError:
+            await conn.execute("SELECT 1", timeout=_PING_SECONDS)
+            return
+        self._wake.clear()
+        channels, self._rung = self._rung, set()
+        try:
+            await conn.execute(_NOTIFY, sorted(channels), timeout=_PING_SECONDS)
+        except BaseException:
+            # Rung again once connected again.
+            self._rung |= channels
+            self._wake.set()
+            raise
 
     def _heard(self, _conn: object, _pid: int, channel: str, _payload: object) -> None:
         self._ring_here(channel.removeprefix("relay_"))

@@ -1,12 +1,15 @@
 """The connection pool: JSON as msgspec sees it, the schema checked by whoever opens it."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 import msgspec
 from asyncpg.pool import PoolConnectionProxy
+
+from relay.logs import mask
+from relay.model.errors import NotReady
 
 if TYPE_CHECKING:
     Connection: TypeAlias = asyncpg.Connection[Any] | PoolConnectionProxy[Any]
@@ -15,6 +18,9 @@ else:
     # asyncpg's classes are generic in its stubs only.
     Connection = asyncpg.Connection | PoolConnectionProxy
     Pool = asyncpg.Pool
+
+# Nobody there, a wrong URL, name or password, too many there already.
+_UNREACHABLE = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -31,10 +37,31 @@ async def _set_up(conn: Any) -> None:
     )
 
 
+@contextmanager
+def reaching() -> Iterator[None]:
+    """For whoever starts and connects: what is in the way is one sentence. Raises NotReady."""
+    try:
+        yield
+    except _UNREACHABLE as error:
+        raise NotReady(
+            f"database.url: the database cannot be reached ({mask(str(error)) or type(error).__name__}). "
+            "See that PostgreSQL runs there, and that host, name and password are right."
+        ) from None
+
+
 @asynccontextmanager
 async def open_pool(url: str, *, size: int, name: str) -> AsyncIterator[Pool]:
-    """A pool of at most `size` connections that show as `relay NAME` in pg_stat_activity."""
-    pool = await asyncpg.create_pool(
+    """A pool of at most `size` connections that show as `relay NAME` in pg_stat_activity. Raises NotReady."""
+    with reaching():
+        pool = await _create_pool(url, size=size, name=name)
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+async def _create_pool(url: str, *, size: int, name: str) -> Pool:
+    return await asyncpg.create_pool(
         url,
         min_size=1,
         max_size=size,
@@ -48,10 +75,6 @@ async def open_pool(url: str, *, size: int, name: str) -> AsyncIterator[Pool]:
             "plan_cache_mode": "force_custom_plan",
         },
     )
-    try:
-        yield pool
-    finally:
-        await pool.close()
 
 
 async def connect(url: str, *, name: str) -> Connection:

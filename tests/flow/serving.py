@@ -124,9 +124,14 @@ class Program:
         return await self.ends()
 
     @property
+    def log(self) -> str:
+        """What it wrote on standard error."""
+        return self.errors.read_text(errors="replace")
+
+    @property
     def told(self) -> str:
-        """The end of what it wrote on standard error."""
-        return self.errors.read_text(errors="replace")[-_TOLD_CHARACTERS:]
+        """The end of that."""
+        return self.log[-_TOLD_CHARACTERS:]
 
     def family(self) -> list[psutil.Process]:
         """The processes that it has started, and theirs."""

@@ -77,7 +77,7 @@ async def dispatching(
 ) -> AsyncIterator[Dispatcher]:
     config = Config(webhooks=Webhooks(**settings), server=Server(drain_seconds=drain_seconds))
     guard = AddressGuard(allow_networks=allow)
-    async with Dispatcher(pool, VAULT, Doorbell(pool, "", name="tests"), guard, config) as dispatcher:
+    async with Dispatcher(pool, VAULT, Doorbell("", name="tests"), guard, config) as dispatcher:
         yield dispatcher
 
 

@@ -16,7 +16,12 @@ from tests.engines.sandbox_phones import SandboxPhones
 from tests.hosting import Account, Hosting
 
 ANA_CHAT = "5511999990002@s.whatsapp.net"
-PLENTY: dict[str, Any] = {"per_minute": 1000, "per_day": 1000, "new_contacts_per_day": 1000, "replies_per_minute": 1000}
+PLENTY: dict[str, Any] = {
+    "per_minute": 1000,
+    "per_day": 1000,
+    "new_contacts_per_day": 1000,
+    "replies_per_minute": 1000,
+}
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ class Desk:
         self.now = 0.0
         self.journal = Journal(folder)
         self.inbox = Inbox(
-            pool, Doorbell(pool, url, name="tests"), self.journal, batch=batch, monotonic=lambda: self.now
+            pool, Doorbell(url, name="tests"), self.journal, batch=batch, monotonic=lambda: self.now
         )
 
     async def take(self, account: Account, *entries: Any) -> None:
