@@ -32,7 +32,7 @@ _TOLD_CHARACTERS = 6000
 # Short enough that a test need not wait for what only time heals.
 SETTINGS: Mapping[str, Any] = {
     "server.drain_seconds": 4,
-    "sessions.lease_seconds": 3,
+    "sessions.lease_seconds": 4,
     "sessions.reconnect_base_seconds": 0.2,
     "webhooks.timeout_seconds": 3,
     "webhooks.lease_seconds": 4,
