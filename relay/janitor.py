@@ -70,6 +70,7 @@ class Janitor:
                 await self._turn_days(conn)
                 for tenant in await _all_tenants(conn):
                     await self._sweep(conn, tenant)
+                await self._blobs.sweep(conn, now=self._now())
                 await idempotency.delete_expired(conn)
                 await rate_counters.delete_expired(conn)
                 await requests.delete_expired(conn)

@@ -8,8 +8,10 @@ from relay.model.ids import ContactId, SessionId, TenantId, new_event_id
 from relay.store.inbound import NewMessage
 
 
-def _party(pn: str | None, lid: str | None, contact_id: str | None) -> dict[str, Any]:
-    return {"pn": pn, "lid": lid, "contactId": contact_id}
+def _sender(message: NewMessage) -> dict[str, Any]:
+    """Who wrote it; the account's owner is nobody's contact."""
+    contact_id = None if message.origin == "phone" else message.contact_id
+    return {"pn": message.sender_pn, "lid": message.sender_lid, "contactId": contact_id}
 
 
 def chat_kind(jid: str) -> str:
@@ -38,7 +40,8 @@ def message_received(message: NewMessage, *, offline: bool, history: bool) -> Ev
         "sessionId": message.session_id,
         "chat": message.chat,
         "chatType": chat_kind(message.chat),
-        "from": _party(message.sender_pn, message.sender_lid, message.contact_id),
+        "contactId": message.contact_id,
+        "from": _sender(message),
         "fromMe": message.origin == "phone",
         "senderName": message.sender_name,
         "type": message.type,
@@ -67,6 +70,7 @@ def _about(row: Any) -> dict[str, Any]:
         "sessionId": row["session_id"],
         "chat": row["chat"],
         "chatType": chat_kind(row["chat"]),
+        "contactId": row["contact_id"],
         "waMessageId": row["wa_id"],
     }
 
@@ -92,7 +96,8 @@ def message_reaction(message: NewMessage) -> Event:
         "sessionId": message.session_id,
         "chat": message.chat,
         "chatType": chat_kind(message.chat),
-        "from": _party(message.sender_pn, message.sender_lid, message.contact_id),
+        "contactId": message.contact_id,
+        "from": _sender(message),
         "fromMe": message.origin == "phone",
         "emoji": message.content["emoji"],
         "waMessageId": message.content["waMessageId"],

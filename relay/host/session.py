@@ -106,9 +106,16 @@ class Session:
             self._retry_at = None
             await self._start_engine()
         elif self._deadline is not None and now >= self._deadline:
-            await self._lost("connect_timeout")
+            await self._too_late()
         elif self._is_silent(now):
             await self._lost("reconnecting")
+
+    async def _too_late(self) -> None:
+        if self._reason in {"waiting_for_scan", "waiting_for_code"}:
+            await self._stop_engine()
+            await self._give_up(SessionStatus.DISCONNECTED, "qr_expired")
+        else:
+            await self._lost("connect_timeout")
 
     def is_due(self) -> bool:
         """Whether a deadline has passed; cheap, asked often."""
@@ -225,7 +232,7 @@ class Session:
         connecting = SessionStatus.CONNECTING
         match signal:
             case says.QrShown():
-                self._deadline = self._monotonic() + self._settings.link_timeout_seconds
+                self._await_phone()
                 await self._write(
                     StatusChange(
                         status=connecting,
@@ -235,7 +242,7 @@ class Session:
                     )
                 )
             case says.CodeShown():
-                self._deadline = self._monotonic() + self._settings.link_timeout_seconds
+                self._await_phone()
                 await self._write(
                     StatusChange(
                         status=connecting,
@@ -256,6 +263,11 @@ class Session:
                 await self._ledger.save_auth(self.request, signal.auth)
             case _ as never:
                 assert_never(never)
+
+    def _await_phone(self) -> None:
+        """One deadline for all the codes of a link."""
+        if self._reason not in {"waiting_for_scan", "waiting_for_code"}:
+            self._deadline = self._monotonic() + self._settings.link_timeout_seconds
 
     async def _handle_end(
         self, signal: says.StreamReplaced | says.LoggedOut | says.ClientOutdated | says.ConnectFailed

@@ -43,7 +43,7 @@ def _encode(value: int) -> str:
 
 def _new(prefix: str) -> str:
     # To be told apart, not to be unguessable: what guards a row is its tenant.
-    random = getrandbits(_RANDOM_BITS)  # noqa: S311
+    random = getrandbits(_RANDOM_BITS)
     return prefix + _encode(time.time_ns() // 1000 << _RANDOM_BITS | random)
 
 

@@ -2,13 +2,14 @@
 
     data_dir/media/ab/med_…       the first two random characters spread the folders
 
-A row is written after its file is whole and on disk, so a row always has its file. Hosts on several machines
-share the folder (a network mount); a file without a row is swept by age.
+A row is written after its file is whole and on disk, so a row always has its file. A file whose row was never
+written is swept after a day. Hosts on several machines share the folder (a network mount).
 """
 
 import hashlib
 import os
 from collections.abc import AsyncIterable, Iterable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ _INSERT = """
 """
 _FIND = "SELECT * FROM media WHERE tenant_id = $1 AND id = $2"
 _EXPIRED = "SELECT id FROM media WHERE tenant_id = $1 AND id < $2 ORDER BY id LIMIT $3"
+# Over all tenants: a file knows no owner.
+_KNOWN = "SELECT id FROM media WHERE id = ANY ($1)"
 _DELETE = "DELETE FROM media WHERE tenant_id = $1 AND id = ANY ($2)"
 
 
@@ -146,3 +149,12 @@ class Blobs:
         expired = [row["id"] for row in await conn.fetch(_EXPIRED, tenant_id, oldest, limit)]
         await self.delete(conn, tenant_id, expired)
         return len(expired)
+
+    async def sweep(self, conn: Connection, *, now: datetime) -> int:
+        """Remove files older than a day that no row knows: somebody died before writing it. Answers how many."""
+        oldest = (now - timedelta(days=1)).timestamp()
+        files = {path.stem: path for path in self._root.glob("*/med_*") if path.stat().st_mtime < oldest}
+        known = {row["id"] for row in await conn.fetch(_KNOWN, list(files))}
+        for media_id in files.keys() - known:
+            files[media_id].unlink(missing_ok=True)
+        return len(files.keys() - known)

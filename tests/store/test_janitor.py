@@ -1,5 +1,6 @@
 """The janitor: what is too old goes, by the shorter of a tenant's wish and the server's; what is owed stays."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,19 @@ async def test_media_go_with_their_files(pool: Pool, blobs: Blobs) -> None:
     await janitor(pool, blobs, media_days=90).work()
     assert await count(pool, "media") == 1
     assert (blobs.path(old("med_", 1)).exists(), blobs.path(old("med_", 100)).exists()) == (True, False)
+
+
+async def test_a_file_that_no_row_knows_is_swept(pool: Pool, blobs: Blobs) -> None:
+    """What somebody was writing when the process died goes after a day; what is being written now stays."""
+    for media_id, age_days in ((old("med_", 3), 3), (old("med_", 0), 0)):
+        path = blobs.path(media_id).with_suffix(".part")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+        at = (TODAY - timedelta(days=age_days)).timestamp()
+        os.utime(path, (at, at))
+    await janitor(pool, blobs).work()
+    left = [path.stem for path in blobs.path(old("med_", 0)).parent.parent.glob("*/*")]
+    assert left == [old("med_", 0)]
 
 
 async def test_days_are_made_ahead_and_dropped_behind(pool: Pool, blobs: Blobs) -> None:
