@@ -18,12 +18,14 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from relay import first_start
 from relay.config import Config, Role
 from relay.listening import bind, find_operator_key
 from relay.logs import say
+from relay.loops import Bell, Loop
 from relay.store import migrate
 from relay.store.embedded import EmbeddedPostgres
 from relay.store.pool import connect, reaching
@@ -119,7 +121,9 @@ async def serve(config: Config, config_path: Path | None) -> None:
             postgres = EmbeddedPostgres(config.data_dir)
             url = await postgres.start()
             stack.push_async_callback(postgres.stop)
-            keeping = asyncio.create_task(_keep_postgres(postgres))
+            # A start that fails is said and tried again: nobody else would bring the database back.
+            keeper = Loop("database", partial(_restart, postgres), poll_seconds=1, bell=Bell())
+            keeping = asyncio.create_task(keeper.run())
             stack.callback(keeping.cancel)
         address = _address(config, listening)
         await _prepare(config, url, address)
@@ -136,11 +140,12 @@ def _address(config: Config, listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-async def _keep_postgres(postgres: EmbeddedPostgres) -> None:
-    while True:
-        code = await postgres.wait()
-        log.error("database.ended", extra={"code": code})
-        await postgres.start()
+async def _restart(postgres: EmbeddedPostgres) -> bool:
+    """Start the database again, once it has ended."""
+    code = await postgres.wait()
+    log.error("database.ended", extra={"code": code})
+    await postgres.start()
+    return False
 
 
 async def _prepare(config: Config, url: str, address: str) -> None:

@@ -110,6 +110,14 @@ class Program:
                 assert not self._reading.done(), f"it ended without saying «{start}»: {self.told}"
                 await self._said.wait()
 
+    async def logs(self, text: str, *, seconds: float = STOP_SECONDS) -> None:
+        """Return once it has written `text` on standard error."""
+
+        async def written() -> bool:
+            return text in self.log
+
+        await until(written, seconds=seconds, what=f"it logs «{text}»")
+
     async def ends(self, *, seconds: float = STOP_SECONDS) -> int:
         """Its exit code (negative: the signal)."""
         async with asyncio.timeout(seconds):

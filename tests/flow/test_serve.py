@@ -149,3 +149,25 @@ async def test_a_wrong_setting_stops_the_start(tmp_path: Path) -> None:
         assert "webhooks.lease_seconds" in relay.told
         assert len(relay.told.splitlines()) == 1
     assert not (tmp_path / "data").exists()
+
+
+async def test_a_database_that_does_not_come_back_is_tried_again(tmp_path: Path) -> None:
+    """Killed, and its settings broken: the server says so, goes on trying, and works again once they are mended."""
+    async with serving(tmp_path) as relay:
+        settings = tmp_path / "data" / "postgres" / "postgresql.conf"
+        right = settings.read_text()
+        settings.write_text("this is no setting\n")
+        relay.kill("postgres")
+
+        async def is_refused() -> bool:
+            return await status(relay.url, OPERATOR_KEY) == 503
+
+        await until(is_refused, seconds=10, what="the API says that the database is away")
+        await relay.logs("did not start")
+        settings.write_text(right)
+
+        async def works() -> bool:
+            return await status(relay.url, OPERATOR_KEY) == 200
+
+        await until(works, seconds=20, what="the database is back")
+        assert await relay.stop() == 0, relay.told
