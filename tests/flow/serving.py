@@ -151,11 +151,12 @@ class Program:
     async def end_at_once(self) -> None:
         """After a test, whatever has become of it: nothing is left running."""
         family = self.family()
+        # The parent first: it would start again what dies.
+        with suppress(ProcessLookupError):
+            self.process.kill()
         for process in family:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        with suppress(ProcessLookupError):
-            self.process.kill()
         await self.ends()
 
 
