@@ -193,7 +193,9 @@ def change(
 
 
 def receipt_of(record: Record, receipt: Change) -> Record:
-    """A record of that one receipt alone."""
+    """A record of that one receipt alone; the same one, where it holds no other."""
+    if isinstance(record.entry, Acknowledged) and record.entry.wa_ids == [receipt.wa_id]:
+        return record
     alone = Acknowledged(
         wa_ids=[receipt.wa_id],
         chat=receipt.chat,

@@ -51,25 +51,24 @@ class Inbox:
     async def work(self) -> bool:
         """Store one batch; True when there is more."""
         batch = self._journal.read(self._batch)
-        records = self._early_again() + [parse(payload) for payload in batch.payloads]
+        now = self._monotonic()
+        waiting = [record for until, record in self._early if until > now]
+        records = waiting + [parse(payload) for payload in batch.payloads]
         if not records:
             return False
         async with self._pool.acquire() as conn, conn.transaction():
             stored = await _Transaction(conn, records).store()
         self._journal.commit(batch)
-        now = self._monotonic()
-        self._early += [(now + _EARLY_SECONDS, record) for record in stored.early]
+        # Only now: what waited is not forgotten when the transaction fails.
+        self._early = self._still_early(stored.early)
         self._ring(stored)
         return len(batch.payloads) == self._batch
 
-    def _early_again(self) -> list[Record]:
+    def _still_early(self, early: list[Record]) -> list[tuple[float, Record]]:
+        """Receipts whose message is still unknown, each with the time until which it is tried."""
         now = self._monotonic()
-        waiting, self._early = self._early, []
-        again = []
-        for until, record in waiting:
-            if until > now:
-                again.append(record)
-        return again
+        since = {id(record): until for until, record in self._early}
+        return [(since.get(id(record), now + _EARLY_SECONDS), record) for record in early]
 
     def _ring(self, stored: "_Stored") -> None:
         if stored.owed:

@@ -66,6 +66,7 @@ class Sender:
         self._in_flight: dict[MessageId, tuple[Claimed, asyncio.Task[None]]] = {}
         self._settlements: list[Settlement] = []
         self._looked_at = 0.0
+        self._in_doubt = False
 
     # --- claiming -----------------------------------------------------------------------------------------------
 
@@ -77,9 +78,15 @@ class Sender:
         if not slots:
             return False
         async with self._pool.acquire() as conn:
+            if self._in_doubt:
+                held = {session_id: session.term for session_id, session in self._sessions.items()}
+                await outgoing.give_back(conn, held, list(self._in_flight))
+            # True until the claim has answered: it may have been stored without our hearing of it.
+            self._in_doubt = True
             ready = await outgoing.list_ready(conn, slots)
             chosen = await self._within_budget(conn, ready)
             terms = await outgoing.claim_messages(conn, [m.id for m in chosen], holder=self._holder)
+            self._in_doubt = False
         for message in chosen:
             if message.id in terms:
                 task = asyncio.create_task(self._send(message, terms[message.id]))

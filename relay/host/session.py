@@ -61,6 +61,11 @@ class Session:
     # --- what the host asks -------------------------------------------------------------------------------------
 
     @property
+    def term(self) -> int:
+        """The lease's, under which all of this session is written."""
+        return self._ledger.term
+
+    @property
     def engine(self) -> Engine | None:
         """The engine, while it may be called."""
         return self._engine if self.status is SessionStatus.CONNECTED else None

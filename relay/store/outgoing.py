@@ -139,6 +139,18 @@ async def postpone(conn: Connection, until: Mapping[MessageId, datetime]) -> Non
     await conn.execute(_POSTPONE, list(until), list(until.values()))
 
 
+_GIVE_BACK = """
+    UPDATE whatsapp_messages m SET status = 'queued', term = NULL
+    FROM unnest($1::text[], $2::bigint[]) AS held (session_id, term)
+    WHERE m.session_id = held.session_id AND m.term = held.term AND m.status = 'sending' AND m.id <> ALL ($3)
+"""
+
+
+async def give_back(conn: Connection, terms: Mapping[SessionId, int], in_flight: Sequence[MessageId]) -> None:
+    """Queue again what was claimed under `terms` and is not in flight: the claim's answer was lost on its way."""
+    await conn.execute(_GIVE_BACK, list(terms), list(terms.values()), in_flight)
+
+
 class Settlement(Struct, frozen=True, kw_only=True):
     """How one send ended."""
 

@@ -18,7 +18,8 @@ from msgspec import Struct
 from standardwebhooks import Webhook
 
 from relay.model.api_key import is_key
-from tests.flow.serving import OPERATOR_KEY, Program, Relay, environment, link, make_tenant, serving, until
+from tests.api_client import OPERATOR_KEY
+from tests.flow.serving import Program, Relay, environment, link, make_tenant, serving, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

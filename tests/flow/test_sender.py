@@ -10,6 +10,7 @@ import pytest
 
 from relay.host.budget import Budget
 from relay.model.session import SessionLimits, SessionStatus
+from relay.store import outgoing
 from relay.store.pool import Pool
 from tests.accounts import MARIA_CHAT, add_session
 from tests.engines.sandbox_phones import SandboxPhones
@@ -142,6 +143,27 @@ async def test_a_host_that_dies_in_the_middle_leaves_unknown(
     told = {event["messageId"]: event["status"] for event in await second.events("message.status")}
     assert told[messages[0]] == "unknown"
     await second.stop()
+
+
+async def test_a_claim_whose_answer_is_lost_is_taken_back(
+    hosting: Hosting, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database stores the claim and dies before it says so: the message is not stuck, and goes out once."""
+    account = await linked(hosting)
+    messages = await hosting.queue(account, "lost and found")
+    claim = outgoing.claim_messages
+
+    async def claim_and_die(*args: Any, **kwargs: Any) -> Any:
+        await claim(*args, **kwargs)
+        raise ConnectionResetError
+
+    monkeypatch.setattr(outgoing, "claim_messages", claim_and_die)
+    with pytest.raises(ConnectionResetError):
+        await hosting.host.sender.work()
+    monkeypatch.undo()
+    assert await hosting.statuses(messages) == ["sending"]
+    await hosting.settled(messages, "sent")
+    assert await hosting.outbox(account) == ["lost and found"]
 
 
 async def test_a_stale_settlement_changes_nothing(hosting: Hosting, pool: Pool) -> None:

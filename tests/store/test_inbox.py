@@ -205,6 +205,19 @@ async def test_a_receipt_before_its_send_is_settled_waits(desk: Desk, pool: Pool
     assert [message.status for message in await desk.messages(account)] == ["read", "sent"]
 
 
+async def test_an_early_receipt_outlives_a_failed_batch(desk: Desk, pool: Pool, account: Account) -> None:
+    """The database is away while a receipt waits for its message: it is still there afterwards."""
+    await desk.take(account, Acknowledged(wa_ids=["W1"], chat=MARIA_CHAT, status="read", at=AT))
+    await pool.execute("ALTER TABLE events RENAME TO gone")
+    desk.journal.append(record_of(account, received("W9")))
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await desk.inbox.work()
+    await pool.execute("ALTER TABLE gone RENAME TO events")
+    await _sent(pool, account, "W1")
+    await desk.inbox.work()
+    assert {message.status for message in await desk.messages(account)} == {"read", "received"}
+
+
 async def _sent(pool: Pool, account: Account, wa_id: str) -> None:
     """A message that went out and is settled."""
     tenant_id, session_id = account
