@@ -2,7 +2,7 @@
 
     work() → True    there is more: again at once
            → False   wait for the doorbell, at most `poll_seconds`
-           raises    logged, again after a back-off that doubles
+           raises    logged (with its trace the first time), again after a back-off that doubles
 
 This is the one place that catches broadly: a loop survives what its work throws, because the truth is in
 Postgres and the next look starts from it. Tests never run a loop: they call its `work()`.
@@ -48,25 +48,33 @@ class Loop:
         self.bell = bell
         self._work = work
         self._poll_seconds = poll_seconds
-        self._stopping = False
+        self._stopping = asyncio.Event()
 
     def stop(self) -> None:
-        self._stopping = True
+        self._stopping.set()
         self.bell.ring()
 
     async def run(self) -> None:
-        backoff = _BACKOFF_FIRST_SECONDS
-        while not self._stopping:
+        failures = 0
+        while not self._stopping.is_set():
             try:
                 more = await self._work()
-            except Exception:
-                log.exception("loop.failed", extra={"loop": self.name, "retry_seconds": round(backoff, 2)})
-                await self.bell.wait(backoff * random.uniform(0.8, 1.2))  # noqa: S311
-                backoff = min(backoff * 2, _BACKOFF_MOST_SECONDS)
+            except Exception as error:  # noqa: BLE001 - the one place, see above
+                failures += 1
+                await self._back_off(error, failures)
                 continue
-            backoff = _BACKOFF_FIRST_SECONDS
-            if not more and not self._stopping:
+            failures = 0
+            if not more and not self._stopping.is_set():
                 await self.bell.wait(self._poll_seconds)
+
+    async def _back_off(self, error: Exception, failures: int) -> None:
+        """Wait, whoever rings: only a stop cuts it short."""
+        seconds = min(_BACKOFF_FIRST_SECONDS * 2 ** (failures - 1), _BACKOFF_MOST_SECONDS)
+        fields = {"loop": self.name, "error": type(error).__name__, "retry_seconds": seconds}
+        log.error("loop.failed", exc_info=error if failures == 1 else None, extra=fields)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds * random.uniform(0.8, 1.2)):  # noqa: S311
+                await self._stopping.wait()
 
 
 async def run_until(loops: list[Loop], stopping: asyncio.Event) -> None:

@@ -25,7 +25,7 @@ from relay.store.doorbell import Doorbell
 from relay.store.idempotency import Answer
 from relay.store.outgoing import Accepted
 from relay.store.owners import find_owner
-from relay.store.pool import Connection, Pool
+from relay.store.pool import DATABASE_AWAY, Connection, Pool
 
 _MOST_ROWS = 500
 _LINGER_SECONDS = 0.004
@@ -33,7 +33,7 @@ _LINGER_SECONDS = 0.004
 _REMEMBER_SECONDS = 1.0
 _REMEMBER_MOST = 10_000
 _REFUSED = (asyncpg.DataError, UnicodeEncodeError, NotFound)
-_LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+_LOST = (asyncpg.PostgresError, *DATABASE_AWAY)
 _NO_SESSION = "There is no such session."
 
 

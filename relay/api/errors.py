@@ -34,6 +34,7 @@ from relay.model.errors import (
     RelayError,
     Unauthenticated,
 )
+from relay.store.pool import DATABASE_AWAY
 
 log = logging.getLogger(__name__)
 
@@ -90,16 +91,6 @@ FAMILIES: dict[type[RelayError], int] = {
 
 _RETRY_SECONDS = "2"
 
-# What asyncpg and the system raise when Postgres is gone, starting, full or silent.
-_DATABASE_AWAY = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.InterfaceError,
-    OSError,
-    TimeoutError,
-)
-
 # Values that Postgres cannot hold: a number beyond bigint, a date beyond its calendar, half a surrogate pair.
 _VALUE_REFUSED = (asyncpg.DataError, UnicodeEncodeError)
 
@@ -114,7 +105,7 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
         # Not the exception itself: its text repeats the value.
         log.warning("request.value_refused", extra={"route": _route(request), "at": _place(error)})
         return problem(400, "invalid_input", "A value is beyond what can be stored.")
-    if isinstance(error, _DATABASE_AWAY):
+    if isinstance(error, DATABASE_AWAY):
         log.warning("request.database_away", extra={"route": _route(request), "error": type(error).__name__})
         detail = "The database cannot be reached just now. Nothing was changed; try again."
         return problem(503, "database_unavailable", detail, headers={"Retry-After": _RETRY_SECONDS})

@@ -26,7 +26,6 @@ from relay.api.endpoints import check_events
 from relay.api.instants import Since, parse_instant
 from relay.api.owner import Company, owner_of
 from relay.api.paging import Limit
-from relay.api.readiness import DATABASE_AWAY
 from relay.api.request import Request
 from relay.api.services import Services
 from relay.api.waiting import hung
@@ -36,7 +35,7 @@ from relay.model.ids import EventId, SessionId, TenantId
 from relay.model.tenant import Principal, Scope
 from relay.store import events, sessions
 from relay.store.events import BEGINNING, Filter, Found, Position, StoredEvent
-from relay.store.pool import Connection
+from relay.store.pool import DATABASE_AWAY, Connection
 
 log = logging.getLogger(__name__)
 

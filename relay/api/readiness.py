@@ -2,24 +2,12 @@
 
 import asyncio
 
-import asyncpg
-
 from relay.api.remembered import Remembered
 from relay.model.errors import NotReady
 from relay.store import migrate
-from relay.store.pool import Pool
+from relay.store.pool import DATABASE_AWAY, Pool
 
 OK = "ok"
-# The database is gone, starting, full or silent; anything else it says is a fault of ours and must be seen.
-DATABASE_AWAY = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.InterfaceError,
-    OSError,
-    TimeoutError,
-)
-
 _REMEMBER_SECONDS = 1.0
 _TIMEOUT_SECONDS = 2.0
 

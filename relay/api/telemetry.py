@@ -26,11 +26,10 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from relay import __version__
-from relay.api.readiness import DATABASE_AWAY
 from relay.api.remembered import Remembered
 from relay.store import figures
 from relay.store.figures import Figures
-from relay.store.pool import Pool
+from relay.store.pool import DATABASE_AWAY, Pool
 
 log = logging.getLogger(__name__)
 

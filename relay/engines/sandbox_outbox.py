@@ -14,12 +14,12 @@ import asyncpg
 
 from relay.model.errors import OutcomeUnknown
 from relay.store import sandbox as store
-from relay.store.pool import Pool
+from relay.store.pool import DATABASE_AWAY, Pool
 from relay.store.sandbox import OutboxEntry
 
 _MOST_ROWS = 500
 _REFUSED = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
-_LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+_LOST = (asyncpg.PostgresError, *DATABASE_AWAY)
 _Waiting: TypeAlias = tuple[OutboxEntry, asyncio.Future[int]]
 
 

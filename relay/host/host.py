@@ -21,8 +21,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-import asyncpg
-
 from relay.config import Config
 from relay.engines.engine import Account, Engine, Entry, Listener, Signal
 from relay.host.inbox import Inbox
@@ -36,7 +34,7 @@ from relay.model.ids import SessionId
 from relay.store import leases, sessions, tenants
 from relay.store.blobs import Blobs
 from relay.store.doorbell import Doorbell
-from relay.store.pool import Connection, Pool
+from relay.store.pool import DATABASE_AWAY, Connection, Pool
 from relay.store.sessions import Request
 from relay.vault import Vault
 
@@ -292,7 +290,7 @@ class Host:
         del self._held[session_id]
         del self._running[session_id]
         # Where the database is away, the lease runs out by itself.
-        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+        with suppress(*DATABASE_AWAY):
             async with self._pool.acquire() as conn:
                 await leases.release_sessions(conn, [session_id], holder=self._slot.holder)
         # A connect that came in the meantime is looked at again.

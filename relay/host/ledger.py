@@ -5,7 +5,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-import asyncpg
 import msgspec
 
 from relay.model.errors import RelayError
@@ -14,7 +13,7 @@ from relay.model.ids import new_event_id
 from relay.model.session import REASONS, SessionStatus
 from relay.store import auth_states, leases, outbox, sessions, tenants
 from relay.store.doorbell import Doorbell
-from relay.store.pool import Pool
+from relay.store.pool import DATABASE_AWAY, Pool
 from relay.store.sessions import Request, StatusChange
 from relay.vault import Vault
 
@@ -51,7 +50,7 @@ class Ledger:
                 if await write():
                     return
                 break
-            except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, TimeoutError):
+            except DATABASE_AWAY:
                 log.warning("database.away")
                 await asyncio.sleep(_AWAY_SECONDS)
         raise LeaseLost("The session is no longer this host's.")

@@ -13,10 +13,8 @@ from collections import defaultdict
 from contextlib import suppress
 from typing import Any, Literal
 
-import asyncpg
-
 from relay.loops import Bell
-from relay.store.pool import connect
+from relay.store.pool import DATABASE_AWAY, connect
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +76,7 @@ class Doorbell:
         while True:
             try:
                 await self._stay_connected()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except DATABASE_AWAY as error:
                 log.warning("doorbell.connection_lost", extra={"error": type(error).__name__})
                 await asyncio.sleep(_RECONNECT_SECONDS)
 

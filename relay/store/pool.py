@@ -22,6 +22,18 @@ else:
 # Nobody there, a wrong URL, name or password, too many there already.
 _UNREACHABLE = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
+# What asyncpg and the system raise when Postgres is gone, starting, full or silent; a connection that is cut in the
+# middle of something may break asyncpg's own order (InternalClientError). Anything else is a fault of ours.
+DATABASE_AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 

@@ -204,6 +204,8 @@ class Traffic:
             heard = {path: len(self.texts_at(path)) for path in self.paths}
             names = ("deliveries", "claimed", "latest due", "commands")
             still_open = dict(zip(names, await self._look(url), strict=True))
+            sends = Counter(one["status"] for one in await self.list_all("outgoing"))
+            error.add_note(f"sends by status: {dict(sends)}")
             error.add_note(f"accepted {len(self.accepted)}, heard of {heard}, open: {still_open}")
             raise
 
