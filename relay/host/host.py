@@ -323,6 +323,9 @@ class Host:
         self.sync_bell.ring()
 
     async def _sync(self) -> bool:
-        await asyncio.to_thread(self.journal.sync)
+        mark = self.journal.mark()
         await asyncio.sleep(_SYNC_SECONDS)
-        return False
+        if self.journal.is_committed(mark):
+            return False
+        await asyncio.to_thread(self.journal.sync)
+        return True

@@ -3,7 +3,8 @@
     journal ──read──► sort ──► one transaction: contacts, messages, chats, changes, events, deliveries, reply tasks
                                    └──commit──► the journal's head moves, the doorbell rings
 
-What is committed is delivered or visibly exhausted; what was not committed is read again. A receipt may come
+What is committed is delivered or visibly exhausted; what was not committed is read again. An entry that can never be
+stored is set aside in a file of its own, and the others go on. A receipt may come
 before the send that it is for has been settled: it waits here for some seconds and is tried again.
 """
 
@@ -12,6 +13,9 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from typing import assert_never
+
+import asyncpg
+import msgspec
 
 from relay.engines.engine import Acknowledged, Called, Edited, Reacted, Received, Revoked
 from relay.host import arrivals, facts
@@ -27,6 +31,13 @@ from relay.store.pool import Connection, Pool
 log = logging.getLogger(__name__)
 
 _EARLY_SECONDS = 30.0
+# What Postgres will never take, however often it is asked.
+_REFUSED = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    UnicodeEncodeError,
+)
 
 
 class Inbox:
@@ -53,16 +64,44 @@ class Inbox:
         batch = self._journal.read(self._batch)
         now = self._monotonic()
         waiting = [record for until, record in self._early if until > now]
-        records = waiting + [parse(payload) for payload in batch.payloads]
-        if not records:
-            return False
-        async with self._pool.acquire() as conn, conn.transaction():
-            stored = await _Transaction(conn, records).store()
+        records = waiting + self._parse(batch.payloads)
+        try:
+            stored = await self._store(records)
+        except _REFUSED:
+            stored = await self._store_each(records)
         self._journal.commit(batch)
         # Only now: what waited is not forgotten when the transaction fails.
         self._early = self._still_early(stored.early)
         self._ring(stored)
         return len(batch.payloads) == self._batch
+
+    def _parse(self, payloads: list[bytes]) -> list[Record]:
+        records = []
+        for payload in payloads:
+            try:
+                records.append(parse(payload))
+            except msgspec.MsgspecError as error:
+                self._journal.set_aside(payload)
+                log.error("inbox.entry_refused", extra={"error": type(error).__name__})
+        return records
+
+    async def _store(self, records: list[Record]) -> "_Stored":
+        if not records:
+            return _Stored()
+        async with self._pool.acquire() as conn, conn.transaction():
+            return await _Transaction(conn, records).store()
+
+    async def _store_each(self, records: list[Record]) -> "_Stored":
+        """One entry that cannot be stored must not hold up the others, nor another session's."""
+        together = _Stored()
+        for record in records:
+            try:
+                together.add(await self._store([record]))
+            except _REFUSED as error:
+                self._journal.set_aside(msgspec.json.encode(record))
+                fields = {"session": record.session_id, "error": type(error).__name__}
+                log.error("inbox.entry_refused", extra=fields)
+        return together
 
     def _still_early(self, early: list[Record]) -> list[tuple[float, Record]]:
         """Receipts whose message is still unknown, each with the time until which it is tried."""
@@ -90,6 +129,13 @@ class _Stored:
         self.moved = False
         self.events: list[Event] = []
         self.early: list[Record] = []
+
+    def add(self, other: "_Stored") -> None:
+        self.owed |= other.owed
+        self.asked |= other.asked
+        self.moved |= other.moved
+        self.events += other.events
+        self.early += other.early
 
 
 class _Transaction:

@@ -5,7 +5,8 @@
 
 A record is `length(4) | crc32(4) | payload`. A segment's first 8 bytes hold how far it is committed, so a restart
 goes on there; it may read again what was committed just before a kill, which the inbox tells by its names. After
-a kill -9 the page cache still has every write; `sync` (every 50 ms, from a thread) is for the loss of power. A
+a kill -9 the page cache still has every write; `sync` is for the loss of power, and only for what Postgres has not
+taken within 50 ms: the two would wait for each other at the disk. A
 torn record at the end of a segment ends it.
 
 A slot is a folder that one process holds by a lock. Its name in `holder` outlives the process: the next one that
@@ -106,7 +107,6 @@ class Journal:
         names = sorted(slot.glob("segment-*.journal"))
         self._segments = [_Segment(path) for path in names]
         self._next = int(names[-1].stem.partition("-")[2]) + 1 if names else 1
-        self._synced = (0, 0)
         # What a dead process left is only read: a torn end must not stand before fresh records.
         self._open_segment()
 
@@ -146,12 +146,28 @@ class Journal:
         """The batch is in Postgres: it will not be read again."""
         self._segments[0].commit(batch.offset)
 
-    def sync(self) -> None:
-        """To the disk itself, when something was written since; call it from a thread."""
+    def set_aside(self, payload: bytes) -> None:
+        """Keep what can never be stored, a line each, for a person to look at."""
+        descriptor = os.open(self._slot / "refused.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(descriptor, payload + b"\n")
+        finally:
+            os.close(descriptor)
+
+    def mark(self) -> tuple[int, int]:
+        """The place behind the last record."""
         with self._lock:
-            if self._synced == (len(self._segments), self._segments[-1].end):
-                return
-            self._synced = (len(self._segments), self._segments[-1].end)
+            return self._next, self._segments[-1].end
+
+    def is_committed(self, mark: tuple[int, int]) -> bool:
+        """Whether all before `mark` is in Postgres."""
+        number, end = mark
+        first = self._next - len(self._segments) + 1
+        return first > number or (first == number and self._segments[0].committed >= end)
+
+    def sync(self) -> None:
+        """To the disk itself; call it from a thread."""
+        with self._lock:
             # A duplicate stays valid when the segment is closed meanwhile.
             descriptor = os.dup(self._segments[-1].fd)
         try:

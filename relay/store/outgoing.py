@@ -40,9 +40,12 @@ _INSERT = """
         SELECT id, tenant_id FROM whatsapp_sessions WHERE id = ANY ($3) ORDER BY id FOR KEY SHARE
     )
     INSERT INTO whatsapp_messages (id, tenant_id, session_id, chat, direction, origin, sender, type, content, status,
-                                   reply_to, mentions, budgeted, sent_at, history)
+                                   reply_to, mentions, budgeted, due_at, sent_at, history)
     SELECT m.id, m.tenant_id, session_id, chat, 'outgoing', origin, 'me', type, content, 'queued', reply_to,
-           ARRAY (SELECT jsonb_array_elements_text(mentions -> 'all')), budgeted, at,
+           ARRAY (SELECT jsonb_array_elements_text(mentions -> 'all')), budgeted,
+           -- Behind a message that waits for its budget it waits as long.
+           (SELECT max(e.due_at) FROM whatsapp_messages e
+            WHERE e.session_id = m.session_id AND e.chat = m.chat AND e.status IN ('queued', 'sending')), at,
            jsonb_build_array(jsonb_build_object('status', 'queued', 'at', at))
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::text[],
                 $9::jsonb[], $10::bool[], $11::timestamptz[])
@@ -79,7 +82,8 @@ class Claimed(Struct, frozen=True, kw_only=True):
     """Nothing was ever exchanged in this chat."""
 
 
-# A session looks at its oldest 100 queued messages; the head of each chat among them may go.
+# A session looks at the oldest 100 of its messages that wait for nothing; of those a chat's first may go. Where a chat
+# waits for its budget all of it does (`postpone`), so that it does not stand in the way of the others.
 _LIST_READY = """
     SELECT m.id, m.session_id, m.tenant_id, m.chat, m.type, m.content, m.mentions, m.budgeted,
            coalesce(r.wa_id, m.reply_to) AS reply_wa_id,
@@ -89,11 +93,16 @@ _LIST_READY = """
     CROSS JOIN LATERAL (
         SELECT head.id FROM (
             SELECT DISTINCT ON (q.chat) q.* FROM (
-                SELECT id, chat, status, due_at FROM whatsapp_messages
-                WHERE session_id = lane.session_id AND status IN ('queued', 'sending') ORDER BY id LIMIT 100
+                SELECT id, chat, status FROM whatsapp_messages
+                WHERE session_id = lane.session_id AND status IN ('queued', 'sending')
+                  AND (due_at IS NULL OR due_at <= now())
+                ORDER BY id LIMIT 100
             ) q ORDER BY q.chat, q.id
         ) head
-        WHERE head.status = 'queued' AND (head.due_at IS NULL OR head.due_at <= now())
+        WHERE head.status = 'queued' AND NOT EXISTS (
+            SELECT FROM whatsapp_messages e
+            WHERE e.session_id = lane.session_id AND e.chat = head.chat AND e.id < head.id
+              AND e.status IN ('queued', 'sending'))
         ORDER BY head.id LIMIT lane.slots
     ) h
     JOIN whatsapp_messages m ON m.id = h.id
@@ -129,13 +138,13 @@ async def claim_messages(
 
 _POSTPONE = """
     UPDATE whatsapp_messages m SET due_at = p.due_at
-    FROM unnest($1::text[], $2::timestamptz[]) AS p (id, due_at)
-    WHERE m.id = p.id AND m.status = 'queued'
+    FROM unnest($1::text[], $2::timestamptz[]) AS p (id, due_at) JOIN whatsapp_messages head ON head.id = p.id
+    WHERE m.session_id = head.session_id AND m.chat = head.chat AND m.status = 'queued'
 """
 
 
 async def postpone(conn: Connection, until: Mapping[MessageId, datetime]) -> None:
-    """Let queued messages wait for their budget."""
+    """Let queued messages, and what is queued behind them in their chats, wait for their budget."""
     await conn.execute(_POSTPONE, list(until), list(until.values()))
 
 

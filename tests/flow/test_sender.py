@@ -24,6 +24,13 @@ PLENTY: dict[str, Any] = {
     "replies_per_minute": 1000,
 }
 
+PLENTY_ON_THE_WIRE = {
+    "perMinute": 1000,
+    "perDay": 1000,
+    "newContactsPerDay": 1000,
+    "repliesPerMinute": 1000,
+}
+
 
 @pytest.fixture
 def phones(pool: Pool) -> SandboxPhones:
@@ -218,6 +225,35 @@ async def test_a_reply_does_not_wait_for_the_budget_of_the_others(hosting: Hosti
 
     await hosting.until(arrived)
     await hosting.settled(await hosting.queue(account, "Tem sim", chat=MARIA_CHAT), "sent")
+
+
+async def test_what_waits_for_tomorrow_does_not_stand_in_the_way(hosting: Hosting) -> None:
+    """A campaign of hundreds has used up its day: who writes is answered at once, and the rest goes when it may."""
+    account = await linked(hosting, per_day=1)
+    await hosting.settled(await hosting.queue(account, "hello", chat=ANA_CHAT), "sent")
+    campaign = []
+    for number in range(60):
+        campaign += await hosting.queue(
+            account, "offer", "offer again", chat=f"55119888{number:05d}@s.whatsapp.net"
+        )
+    for _ in range(20):
+        await hosting.turn()
+    campaign += await hosting.queue(account, *["and again"] * 110, chat="5511988800000@s.whatsapp.net")
+    await hosting.say(account, "Tem vaga?")
+
+    async def arrived() -> bool:
+        return bool(await hosting.pool.fetchval("SELECT count(*) FROM whatsapp_chats WHERE unread > 0"))
+
+    await hosting.until(arrived)
+    await hosting.settled(await hosting.queue(account, "Tem sim", chat=MARIA_CHAT), "sent")
+    assert set(await hosting.statuses(campaign)) == {"queued"}
+    await hosting.pool.execute(
+        "UPDATE whatsapp_sessions SET limits = $1, request = request + 1", PLENTY_ON_THE_WIRE
+    )
+    await hosting.pool.execute("UPDATE whatsapp_messages SET due_at = now() WHERE due_at IS NOT NULL")
+    await hosting.settled(campaign, *["sent"] * len(campaign))
+    first = [text for text in await hosting.outbox(account) if text.startswith("offer")]
+    assert first.count("offer") == first.count("offer again") == 60
 
 
 async def test_a_message_of_a_deleted_session_is_not_taken(hosting: Hosting, pool: Pool) -> None:

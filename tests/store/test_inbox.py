@@ -1,5 +1,6 @@
 """The inbox: from the journal into Postgres, once, whole, with everything that is owed."""
 
+import secrets
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,24 @@ async def test_a_batch_that_fails_is_read_again(desk: Desk, pool: Pool, account:
     await pool.execute("ALTER TABLE gone RENAME TO events")
     await desk.inbox.work()
     assert await pool.fetchval("SELECT count(*) FROM whatsapp_messages") == 1
+
+
+async def test_an_entry_that_can_never_be_stored_holds_up_nobody(
+    desk: Desk, pool: Pool, tmp_path: Path, account: Account
+) -> None:
+    """It is set aside in a file, and what came with it and after it is stored."""
+    async with pool.acquire() as conn:
+        other = await add_session(conn)
+    desk.journal.append(record_of(account, received("W1")))
+    desk.journal.append(record_of(account, received(secrets.token_hex(10_000))))
+    desk.journal.append(record_of(other, received("W2")))
+    while await desk.inbox.work():
+        pass
+    await desk.take(account, received("W3"))
+    stored = [row["wa_id"] for row in await pool.fetch("SELECT wa_id FROM whatsapp_messages ORDER BY id")]
+    assert stored == ["W1", "W2", "W3"]
+    assert len((tmp_path / "refused.jsonl").read_text().splitlines()) == 1
+    assert desk.journal.backlog_bytes == 0
 
 
 async def test_a_contact_known_by_one_name_then_both_stays_one(

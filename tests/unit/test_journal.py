@@ -117,6 +117,22 @@ def test_full_segments_follow_each_other_and_go(tmp_path: Path, monkeypatch: pyt
     assert len(list(tmp_path.glob("segment-*"))) == 1
 
 
+def test_a_mark_tells_what_is_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also over segments that have come and gone: what stands before the mark is in Postgres, or it is not."""
+    monkeypatch.setattr(module, "_SEGMENT_BYTES", 1000)
+    journal = Journal(tmp_path)
+    assert journal.is_committed(journal.mark())
+    for number in range(50):
+        journal.append(record(number))
+        if number % 7 == 0:
+            mark = journal.mark()
+            assert not journal.is_committed(mark)
+            journal.append(record(number))
+            journal.sync()
+            read_all(journal)
+            assert journal.is_committed(mark)
+
+
 def test_a_record_larger_than_a_read_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_READ_BYTES", 600)
     journal = Journal(tmp_path)

@@ -139,6 +139,8 @@ CREATE UNIQUE INDEX whatsapp_messages_name ON whatsapp_messages (session_id, cha
 CREATE INDEX whatsapp_messages_tenant ON whatsapp_messages (tenant_id, id);
 CREATE INDEX whatsapp_messages_chat ON whatsapp_messages (session_id, chat, id);
 CREATE INDEX whatsapp_messages_queued ON whatsapp_messages (session_id, id) WHERE status IN ('queued', 'sending');
+CREATE INDEX whatsapp_messages_heads ON whatsapp_messages (session_id, chat, id)
+    WHERE status IN ('queued', 'sending');
 
 CREATE TABLE media (
     id          text COLLATE "C" PRIMARY KEY,
