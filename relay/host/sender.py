@@ -102,7 +102,8 @@ class Sender:
             for session_id, session in self._sessions.items()
             if session.may_send()
         }
-        return {session_id: slots for session_id, slots in free.items() if slots > 0}
+        # A busy session is looked at when half of its slots are free: as many messages for half of the looks.
+        return {session_id: slots for session_id, slots in free.items() if slots >= _SLOTS_PER_SESSION // 2}
 
     async def _within_budget(self, conn: Connection, ready: list[Claimed]) -> list[Claimed]:
         # Asked together, so that they are counted together.
