@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 from limits.aio.storage import Storage
 
+from relay.model.errors import NotSupported
 from relay.store.pool import Pool
 
 # An expired counter starts again from this hit. It does not wait for the disk: should Postgres itself crash, the
@@ -99,7 +100,7 @@ class PostgresStorage(Storage):
 
     async def reset(self) -> int | None:
         """Not offered: it would lift the budgets of every tenant at once."""
-        raise NotImplementedError
+        raise NotSupported("Counters are cleared one by one.")
 
     async def clear(self, key: str) -> None:
         await self._pool.execute(_CLEAR, key)
