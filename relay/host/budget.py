@@ -21,12 +21,11 @@ from relay.store.rate_counters import PostgresStorage
 def _windows(limits: SessionLimits, *, is_reply: bool, is_first: bool) -> list[tuple[str, RateLimitItem]]:
     if is_reply:
         return [("replies", RateLimitItemPerMinute(limits.replies_per_minute))]
-    windows: list[tuple[str, RateLimitItem]] = []
+    # The minute first: it refuses most often, and what it refuses must not use up the day.
+    windows: list[tuple[str, RateLimitItem]] = [("minute", RateLimitItemPerMinute(limits.per_minute))]
     if is_first:
         windows.append(("new", RateLimitItemPerDay(limits.new_contacts_per_day)))
-    # The long windows first: a full day must not use up the minute.
     windows.append(("day", RateLimitItemPerDay(limits.per_day)))
-    windows.append(("minute", RateLimitItemPerMinute(limits.per_minute)))
     return windows
 
 
@@ -41,16 +40,22 @@ class Budget:
         self, session_id: SessionId, limits: SessionLimits, *, is_reply: bool, is_first: bool, now: datetime
     ) -> datetime | None:
         """Take one message from the budget; None when it may go, else when to ask again."""
-        for name, window in _windows(limits, is_reply=is_reply, is_first=is_first):
-            # A raised limit is another key: it takes effect at once.
-            key = (session_id, name, window.amount)
-            until = self._full.get(key)
-            if until is not None and until > now:
-                return until
+        windows = _windows(limits, is_reply=is_reply, is_first=is_first)
+        # All of them are looked at before any is used.
+        full = [self._full.get(_key(session_id, name, window), now) for name, window in windows]
+        if max(full) > now:
+            return max(full)
+        for name, window in windows:
             if window.amount > 0 and await self._limiter.hit(window, session_id, name):
-                self._full.pop(key, None)
+                self._full.pop(_key(session_id, name, window), None)
                 continue
             reset_at = (await self._limiter.get_window_stats(window, session_id, name)).reset_time
-            self._full[key] = max(datetime.fromtimestamp(reset_at, UTC), now)
-            return self._full[key]
+            until = max(datetime.fromtimestamp(reset_at, UTC), now)
+            self._full[_key(session_id, name, window)] = until
+            return until
         return None
+
+
+def _key(session_id: SessionId, name: str, window: RateLimitItem) -> tuple[SessionId, str, int]:
+    """A raised limit is another key: it takes effect at once."""
+    return session_id, name, window.amount

@@ -44,6 +44,7 @@ _CLAIM_AT_ONCE = 100
 _TICK_SECONDS = 0.25
 _POLL_SECONDS = 1.0
 _SYNC_SECONDS = 0.05
+_TOUCH_SECONDS = 60.0
 
 MakeEngine = Callable[[Account, Listener], Engine]
 
@@ -105,6 +106,7 @@ class Host:
         self._held: dict[SessionId, _Held] = {}
         self._running: dict[SessionId, Session] = {}
         self._renewed_at = monotonic()
+        self._touch_at = 0.0
         self._stopping = False
         self.journal = Journal(slot.path)
         self.inbox_bell = Bell()
@@ -170,6 +172,7 @@ class Host:
             self._renewed_at = started
             claimed = await self._claim(conn)
             await self._look(conn)
+            await self._touch(conn)
         return claimed == _CLAIM_AT_ONCE
 
     def _is_ours(self) -> bool:
@@ -237,6 +240,13 @@ class Host:
         async with self._pool.acquire() as conn:
             key = await tenants.get_data_key(conn, self._vault, request.tenant_id)
         return key.open(request.proxy, identity=f"session/{request.id}/proxy").decode()
+
+    async def _touch(self, conn: Connection) -> None:
+        """Once a minute: those that are connected and answer were active just now."""
+        if self._monotonic() < self._touch_at:
+            return
+        self._touch_at = self._monotonic() + _TOUCH_SECONDS
+        await sessions.touch(conn, [one.request.id for one in self._running.values() if one.may_send()])
 
     async def _look(self, conn: Connection) -> None:
         seen = {session_id: one.session.request.request for session_id, one in self._held.items()}

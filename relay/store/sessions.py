@@ -222,14 +222,6 @@ async def list_requests(conn: Connection, seen: dict[SessionId, int]) -> list[Re
     ]
 
 
-_EXISTING = "SELECT id FROM whatsapp_sessions WHERE id = ANY ($1)"
-
-
-async def list_existing(conn: Connection, sessions: list[SessionId]) -> set[SessionId]:
-    """Which of `sessions` are still there."""
-    return {row["id"] for row in await conn.fetch(_EXISTING, sessions)}
-
-
 _SET_STATUS = """
     UPDATE whatsapp_sessions s
     SET status = $4, reason = $5, wanted = CASE WHEN $6 AND s.request = $7 THEN 'down' ELSE wanted END,

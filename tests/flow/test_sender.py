@@ -205,6 +205,25 @@ async def test_budgets_postpone_and_survive_a_restart(hosting: Hosting, pool: Po
     assert await fresh.take(account[1], limits, is_reply=True, is_first=False, now=now) is None
 
 
+async def test_what_the_minute_refuses_does_not_use_up_the_day(hosting: Hosting, pool: Pool) -> None:
+    """However often a message is tried in a full minute, only those that went out are counted for the day."""
+    account = await linked(hosting, per_minute=2, per_day=50)
+    chats = [f"55119777{number:05d}@s.whatsapp.net" for number in range(12)]
+    messages = [(await hosting.queue(account, "hello", chat=chat))[0] for chat in chats]
+
+    async def two_sent() -> bool:
+        return (await hosting.statuses(messages)).count("sent") == 2
+
+    await hosting.until(two_sent)
+    for _ in range(5):
+        await pool.execute("UPDATE whatsapp_messages SET due_at = now() WHERE due_at IS NOT NULL")
+        await hosting.turn()
+    counted = await pool.fetch(
+        "SELECT key, count FROM rate_counters WHERE key LIKE '%/day%' OR key LIKE '%/new%'"
+    )
+    assert [row["count"] for row in counted] == [2, 2]
+
+
 async def test_first_messages_to_strangers_have_their_own_budget(hosting: Hosting) -> None:
     """One new contact a day: a second stranger waits, the first one can be written to again."""
     account = await linked(hosting, new_contacts_per_day=1)

@@ -47,6 +47,21 @@ async def test_from_connect_to_connected(hosting: Hosting, account: Account) -> 
     assert len(await hosting.events("session.qr")) == 1
 
 
+async def test_a_connected_session_was_active_a_minute_ago_at_most(
+    hosting: Hosting, account: Account, pool: Pool
+) -> None:
+    """`lastActive` moves while the session is connected, and stands still when it is not."""
+    await hosting.link(account)
+    await pool.execute("UPDATE whatsapp_sessions SET last_active_at = NULL")
+    await hosting.pass_time(62)
+    assert (await hosting.session(account)).last_active_at is not None
+    await hosting.fault(account, "logout")
+    await hosting.reaches(account, "disconnected", "logged_out")
+    await pool.execute("UPDATE whatsapp_sessions SET last_active_at = NULL")
+    await hosting.pass_time(62)
+    assert (await hosting.session(account)).last_active_at is None
+
+
 async def test_a_pairing_code_links_too(hosting: Hosting, account: Account) -> None:
     """With method `code` a pairing code is on show instead of a QR code."""
     await hosting.connect(account, method="code", phone="5511988887777")
