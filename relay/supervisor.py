@@ -51,15 +51,15 @@ class Child:
         self._command = [*command, *listening]
         self._environ = environ
         self._process: asyncio.subprocess.Process | None = None
-        self._stopping = False
+        self._stopping = asyncio.Event()
 
     async def keep(self) -> None:
         """Start it, and start it again when it ends, until `stop`."""
         backoff = 0.0
-        while True:
+        while not self._stopping.is_set():
             began = time.monotonic()
             code = await self._run_once()
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             backoff = (
                 0.1
@@ -70,7 +70,9 @@ class Child:
                 "process.ended",
                 extra={"roles": "+".join(self._roles), "code": code, "again_in_seconds": round(backoff, 1)},
             )
-            await asyncio.sleep(backoff)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(backoff):
+                    await self._stopping.wait()
 
     async def _run_once(self) -> int:
         self._process = await asyncio.create_subprocess_exec(
@@ -83,6 +85,9 @@ class Child:
             start_new_session=True,
         )
         log.info("process.started", extra={"roles": "+".join(self._roles), "child": self._process.pid})
+        if self._stopping.is_set():
+            # The stop came while it was being started, and found nobody.
+            self._process.terminate()
         assert self._process.stdout is not None  # noqa: S101 - asked for above
         async for line in self._process.stdout:
             if line.startswith(b"started"):
@@ -91,7 +96,7 @@ class Child:
 
     async def stop(self, *, patience_seconds: float) -> None:
         """Ask it to end, wait, then kill it."""
-        self._stopping = True
+        self._stopping.set()
         process = self._process
         if process is None or process.returncode is not None:
             return
