@@ -106,7 +106,7 @@ class ClientOutdated(_Signal, frozen=True, kw_only=True):
 
 
 class ConnectFailed(_Signal, frozen=True, kw_only=True):
-    """WhatsApp refused for good (`banned`, …). The engine has stopped."""
+    """WhatsApp refused for good; `reason` is one of REASONS (`banned`, `passkey_required`, …). The engine has stopped."""
 
     reason: str
 
@@ -122,6 +122,21 @@ Signal: TypeAlias = (
 
 
 # --- journal entries: what WhatsApp says once --------------------------------------------------------------------
+
+
+class MediaRef(Struct, frozen=True, kw_only=True):
+    """A file at WhatsApp, and the key that opens it: what a message carries in the file's place."""
+
+    kind: Literal["image", "audio", "video", "document", "sticker"]
+    direct_path: str
+    key: bytes
+    sha256: bytes
+    """Of the file itself."""
+    encrypted_sha256: bytes
+    """Of what lies at WhatsApp."""
+    size_bytes: int
+    mimetype: str
+    file_name: str | None = None
 
 
 class Received(Struct, frozen=True, kw_only=True, tag_field="kind", tag="message", omit_defaults=True):
@@ -142,6 +157,19 @@ class Received(Struct, frozen=True, kw_only=True, tag_field="kind", tag="message
     offline: bool = False
     """It waited at WhatsApp while the session was away: stored, never a trigger."""
     history: bool = False
+    """From before the account was linked: stored, never a trigger."""
+    media: MediaRef | None = None
+    """A file that is still to be fetched; `content` then has no `mediaId` yet."""
+
+
+class Undecryptable(Struct, frozen=True, kw_only=True, tag_field="kind", tag="undecryptable"):
+    """A message that could not be read yet; a `Received` of the same name follows, or never."""
+
+    wa_id: str
+    chat: str
+    sender: Party
+    sent_at: datetime
+    name: str | None = None
 
 
 class Edited(Struct, frozen=True, kw_only=True, tag_field="kind", tag="edit"):
@@ -189,7 +217,7 @@ class Called(Struct, frozen=True, kw_only=True, tag_field="kind", tag="call"):
     name: str | None = None
 
 
-Entry: TypeAlias = Received | Edited | Revoked | Reacted | Acknowledged | Called
+Entry: TypeAlias = Received | Undecryptable | Edited | Revoked | Reacted | Acknowledged | Called
 
 
 class Listener(Protocol):
@@ -214,6 +242,17 @@ class Media(Struct, frozen=True, kw_only=True):
     size_bytes: int
 
 
+class Target(Struct, frozen=True, kw_only=True):
+    """An earlier message that a new one is about: a reply's, a reaction's, a vote's."""
+
+    wa_id: str
+    sender: str | None = None
+    """Its author's JID; None for a message of the account itself."""
+    type: MessageType = MessageType.TEXT
+    content: dict[str, Any] = {}
+    sent_at: datetime | None = None
+
+
 class Outgoing(Struct, frozen=True, kw_only=True):
     """A message to send. `content` holds the type's own fields, as the API takes them."""
 
@@ -221,8 +260,8 @@ class Outgoing(Struct, frozen=True, kw_only=True):
     type: MessageType
     content: dict[str, Any]
     media: Media | None = None
-    reply_to: str | None = None
-    """The WhatsApp id of the message it answers."""
+    target: Target | None = None
+    """The message it answers, reacts to, or votes on."""
     mentions: Sequence[str] = ()
 
 
@@ -231,6 +270,25 @@ class Sent(Struct, frozen=True, kw_only=True):
 
     wa_id: str
     at: datetime
+
+
+class Participant(Struct, frozen=True, kw_only=True, rename="camel"):
+    pn: str | None
+    lid: str | None
+    is_admin: bool
+
+
+class Group(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A group as WhatsApp describes it."""
+
+    jid: str
+    name: str
+    description: str | None
+    owner: Party | None
+    created_at: datetime | None
+    participants: list[Participant]
+    announce_only: bool
+    """Only admins may write."""
 
 
 class Engine(Protocol):
@@ -261,6 +319,23 @@ class Engine(Protocol):
 
     async def check_numbers(self, phones: Sequence[str]) -> dict[str, str | None]:
         """Each phone number's JID on WhatsApp, or None."""
+
+    async def set_presence(self, *, available: bool) -> None:
+        """Whether the account shows as online."""
+
+    async def list_groups(self) -> list[Group]: ...
+
+    async def get_group(self, jid: str) -> Group:
+        """Raises NotFound."""
+
+    async def set_profile_name(self, name: str) -> None: ...
+
+    async def set_profile_picture(self, jpeg: bytes) -> None: ...
+
+    async def find_profile_picture(self, jid: str) -> str | None:
+        """Where somebody's picture can be fetched for a while; None where it is hidden or not set."""
+
+    async def reject_call(self, call_id: str, caller: str) -> None: ...
 
     def last_sign_of_life_at(self) -> float:
         """When the connection last proved to be alive, by the monotonic clock."""

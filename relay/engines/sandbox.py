@@ -123,7 +123,7 @@ class SandboxEngine:
         body = {
             "type": outgoing.type,
             "content": _content_of(outgoing),
-            "replyTo": outgoing.reply_to,
+            "replyTo": outgoing.target.wa_id if outgoing.target else None,
             "mentions": list(outgoing.mentions),
             "waId": wa_id,
         }

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from relay.engines.engine import Acknowledged, Media, Outgoing
+from relay.engines.engine import Acknowledged, Media, Outgoing, Target
 from relay.model.message import SENDABLE_TYPES, MessageType
 from tests.engines.phones import PhoneNetwork, Recorder, link
 
@@ -54,7 +54,7 @@ async def test_reply_and_mentions_to_a_group(phones: PhoneNetwork) -> None:
             chat=_GROUP,
             type=MessageType.TEXT,
             content={"text": "@Maria"},
-            reply_to="ABC",
+            target=Target(wa_id="ABC"),
             mentions=[_MARIA_JID],
         )
     )
