@@ -1,22 +1,20 @@
-"""The local journal: what an engine's callback has seen, safe before anybody else has to look.
+"""The local journal: reading what engines have written down, until it is in Postgres.
 
-    append() ──one pwrite──► segment-00000001.journal ──read()──► inbox ──commit()──► the segment's head moves
-                                    │ full: the next one opens        all committed: the file goes
+    our engines ──append()──► segment-…                       read()──► inbox ──commit()──► the segment's head moves
+    engine processes ───────► segment-… (journal_file.Writer)    │        all committed, writer gone: the file goes
 
-A record is `length(4) | crc32(4) | payload`. A segment's first 8 bytes hold how far it is committed, so a restart
-goes on there; it may read again what was committed just before a kill, which the inbox tells by its names. After
-a kill -9 the page cache still has every write; `sync` is for the loss of power, and only for what Postgres has not
-taken within 50 ms: the two would wait for each other at the disk. A
-torn record at the end of a segment ends it.
+Each writer has segments of its own and they are read in turn, so that no busy one holds up the others. A segment's first
+8 bytes hold how far it is committed, so a restart goes on there; it may read again what was committed just before a
+kill, which the inbox tells by its names. `sync` is for the loss of power, and only for what Postgres has not taken
+within 50 ms: the two would wait for each other at the disk. A torn record at the end of a segment ends it.
 
 A slot is a folder that one process holds by a lock. Its name in `holder` outlives the process: the next one that
 gets the slot is the same host as far as leases go, and replays what the last one left.
 """
 
 import os
+import re
 import secrets
-import struct
-import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,38 +23,25 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from relay.engines.engine import Entry
+from relay.engines.journal_file import FRAME, HEAD, Record, Writer, encode, segment_path, set_aside
 from relay.model.errors import NotReady
-from relay.model.ids import SessionId, TenantId
 
 try:
     import fcntl
 except ImportError:  # Windows has no flock; there the first slot is simply taken
     fcntl = None  # type: ignore[assignment]
 
-_FRAME = struct.Struct("<II")
-_HEAD = struct.Struct("<Q")
-_SEGMENT_BYTES = 16 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
 _SLOTS = 1000
+_NAME = re.compile(r"segment-(\d+)-(\d+)\.journal")
 
-
-class Record(Struct, frozen=True, array_like=True):
-    """What a segment holds: whose session said what."""
-
-    tenant_id: TenantId
-    session_id: SessionId
-    entry: Entry
-
-
-_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Record).decode
 
 
 def parse(payload: bytes) -> Record:
     """A record's payload; characters that Postgres refuses are left out of its texts."""
     if b"\\u0000" in payload:
-        payload = _encode(_without_nul(msgspec.json.decode(payload)))
+        payload = encode(_without_nul(msgspec.json.decode(payload)))
     return _decode(payload)
 
 
@@ -70,32 +55,98 @@ def _without_nul(value: object) -> object:
     return value
 
 
-class _Segment:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        size = os.fstat(self.fd).st_size
-        if size < _HEAD.size:
-            os.pwrite(self.fd, _HEAD.pack(_HEAD.size), 0)
-            size = _HEAD.size
-        self.end = size
-        self.committed = min(size, max(_HEAD.size, _HEAD.unpack(os.pread(self.fd, _HEAD.size, 0))[0]))
+class _Stream:
+    """One writer's segments, read one after the other."""
+
+    def __init__(self, folder: Path, writer: int, number: int) -> None:
+        self._folder = folder
+        self._writer = writer
+        self.ended = False
+        """Nobody is expected to write any more; a lock on the segment would say otherwise."""
+        self.number = number
+        self._fd = -1
+        self._open()
+
+    def _open(self) -> None:
+        self._fd = os.open(self._path(self.number), os.O_RDWR)
+        head = os.pread(self._fd, HEAD.size, 0)
+        self.committed = max(HEAD.size, HEAD.unpack(head)[0]) if len(head) == HEAD.size else HEAD.size
+
+    def _path(self, number: int) -> Path:
+        return segment_path(self._folder, self._writer, number)
+
+    def read(self, most: int) -> tuple[list[bytes], int]:
+        """The next payloads, and the offset behind them."""
+        while True:
+            payloads, offset = _read_frames(self._fd, self.committed, self.size, most)
+            if payloads or not self._path(self.number + 1).exists():
+                return payloads, offset
+            # Another segment follows: a writer opens it when the last record is in this one.
+            payloads, offset = _read_frames(self._fd, self.committed, self.size, most)
+            if payloads:
+                return payloads, offset
+            self.remove()
+            self.number += 1
+            self._open()
 
     def commit(self, offset: int) -> None:
         self.committed = offset
-        os.pwrite(self.fd, _HEAD.pack(offset), 0)
+        os.pwrite(self._fd, HEAD.pack(offset), 0)
 
-    def close(self, *, remove: bool) -> None:
-        os.close(self.fd)
-        if remove:
-            self.path.unlink(missing_ok=True)
+    @property
+    def size(self) -> int:
+        """Of the segment that is being read."""
+        return os.fstat(self._fd).st_size
+
+    @property
+    def end(self) -> tuple[int, int]:
+        """The newest segment and its size."""
+        newest = self.number
+        while self._path(newest + 1).exists():
+            newest += 1
+        return newest, self._path(newest).stat().st_size
+
+    @property
+    def backlog_bytes(self) -> int:
+        newest, _size = self.end
+        later = sum(self._path(number).stat().st_size for number in range(self.number + 1, newest + 1))
+        return max(0, self.size - self.committed) + later
+
+    def is_over(self) -> bool:
+        """All is committed, and the writer is gone."""
+        if not self.ended or self._path(self.number + 1).exists():
+            return False
+        if fcntl is not None:
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return False
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+        return not _read_frames(self._fd, self.committed, self.size, 1)[0]
+
+    def sync(self) -> None:
+        newest, _size = self.end
+        for number in range(self.number, newest + 1):
+            descriptor = os.open(self._path(number), os.O_RDWR)
+            try:
+                os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def remove(self) -> None:
+        self.close()
+        self._path(self.number).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        os.close(self._fd)
 
 
 class Batch(Struct, frozen=True):
     """Payloads read together; hand it to `commit` once they are in Postgres."""
 
     payloads: list[bytes]
-    offset: int
+    stream: _Stream | None = None
+    offset: int = 0
 
 
 class Journal:
@@ -103,97 +154,118 @@ class Journal:
 
     def __init__(self, slot: Path) -> None:
         self._slot = slot
-        self._lock = threading.Lock()
-        names = sorted(slot.glob("segment-*.journal"))
-        self._segments = [_Segment(path) for path in names]
-        self._next = int(names[-1].stem.partition("-")[2]) + 1 if names else 1
-        # What a dead process left is only read: a torn end must not stand before fresh records.
-        self._open_segment()
+        self._streams: dict[int, _Stream] = {}
+        for writer, number in _first_segments(slot).items():
+            # What a dead process left, or an engine process of it is still writing.
+            self._streams[writer] = stream = _Stream(slot, writer, number)
+            stream.ended = True
+        self._next = max(self._streams, default=0) + 1
+        self._own = self.new_writer()
+        self._writer = Writer(slot, self._own)
+        self.watch(self._own)
 
-    def _open_segment(self) -> None:
-        self._segments.append(_Segment(self._slot / f"segment-{self._next:08d}.journal"))
+    def new_writer(self) -> int:
+        """A number for one more writer."""
         self._next += 1
+        return self._next - 1
+
+    def watch(self, writer: int) -> None:
+        """Read along what `writer` writes; its first segment is there."""
+        self._streams[writer] = _Stream(self._slot, writer, 1)
+
+    def writer_ended(self, writer: int) -> None:
+        """The process behind `writer` is gone; its segments go once they are in Postgres."""
+        if writer in self._streams:
+            self._streams[writer].ended = True
+
+    @property
+    def folder(self) -> Path:
+        return self._slot
 
     def append(self, record: Record) -> None:
         """Written when it returns, a few microseconds later."""
-        payload = _encode(record)
-        frame = _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
-        with self._lock:
-            segment = self._segments[-1]
-            if segment.end > _SEGMENT_BYTES:
-                self._open_segment()
-                segment = self._segments[-1]
-            os.pwrite(segment.fd, frame, segment.end)
-            segment.end += len(frame)
+        self._writer.append(record)
 
     @property
     def backlog_bytes(self) -> int:
         """What is not yet in Postgres."""
-        return sum(segment.end - segment.committed for segment in self._segments)
+        return sum(stream.backlog_bytes for stream in self._streams.values())
 
     def read(self, most: int) -> Batch:
-        """The next records after the last commit, at most `most`; empty when all is committed."""
-        while True:
-            segment = self._segments[0]
-            payloads, offset = _read_frames(segment, most)
-            if payloads or len(self._segments) == 1:
-                return Batch(payloads, offset)
-            with self._lock:
-                self._segments.pop(0)
-            segment.close(remove=True)
+        """The next records after the last commit, at most `most`, all of one writer; empty when all is committed."""
+        for writer, stream in list(self._streams.items()):
+            payloads, offset = stream.read(most)
+            if payloads:
+                # To the end of the row: the others have their turn first.
+                self._streams[writer] = self._streams.pop(writer)
+                return Batch(payloads, stream, offset)
+            if stream.is_over():
+                del self._streams[writer]
+                stream.remove()
+        return Batch([])
 
     def commit(self, batch: Batch) -> None:
         """The batch is in Postgres: it will not be read again."""
-        self._segments[0].commit(batch.offset)
+        if batch.stream is not None:
+            batch.stream.commit(batch.offset)
 
     def set_aside(self, payload: bytes) -> None:
         """Keep what can never be stored, a line each, for a person to look at."""
-        descriptor = os.open(self._slot / "refused.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            os.write(descriptor, payload + b"\n")
-        finally:
-            os.close(descriptor)
+        set_aside(self._slot, payload)
 
-    def mark(self) -> tuple[int, int]:
-        """The place behind the last record."""
-        with self._lock:
-            return self._next, self._segments[-1].end
+    def mark(self) -> dict[int, tuple[int, int]]:
+        """The place behind the last record of each writer."""
+        return {writer: stream.end for writer, stream in self._streams.items()}
 
-    def is_committed(self, mark: tuple[int, int]) -> bool:
+    def is_committed(self, mark: dict[int, tuple[int, int]]) -> bool:
         """Whether all before `mark` is in Postgres."""
-        number, end = mark
-        first = self._next - len(self._segments) + 1
-        return first > number or (first == number and self._segments[0].committed >= end)
+        for writer, (number, size) in mark.items():
+            stream = self._streams.get(writer)
+            if stream is not None and (stream.number, stream.committed) < (number, size):
+                return False
+        return True
 
     def sync(self) -> None:
         """To the disk itself; call it from a thread."""
-        with self._lock:
-            # A duplicate stays valid when the segment is closed meanwhile.
-            descriptor = os.dup(self._segments[-1].fd)
-        try:
-            os.fdatasync(descriptor)
-        finally:
-            os.close(descriptor)
+        for stream in list(self._streams.values()):
+            # By path alone: a segment may be committed, closed and removed meanwhile.
+            with suppress(FileNotFoundError):
+                if (stream.number, stream.committed) < stream.end:
+                    stream.sync()
 
     def close(self) -> None:
         """Close the files; those with nothing left to commit go."""
-        for segment in self._segments:
-            segment.close(remove=segment.committed >= segment.end)
+        self._writer.close()
+        self._streams[self._own].ended = True
+        for stream in self._streams.values():
+            if stream.is_over():
+                stream.remove()
+            else:
+                stream.close()
 
 
-def _read_frames(segment: _Segment, most: int) -> tuple[list[bytes], int]:
-    start, end = segment.committed, segment.end
-    chunk = os.pread(segment.fd, min(end - start, _READ_BYTES), start)
+def _first_segments(slot: Path) -> dict[int, int]:
+    """The lowest segment of each writer, in the order in which the writers began."""
+    first: dict[int, int] = {}
+    for path in sorted(slot.glob("segment-*.journal")):
+        named = _NAME.fullmatch(path.name)
+        if named:
+            first.setdefault(int(named[1]), int(named[2]))
+    return first
+
+
+def _read_frames(fd: int, start: int, end: int, most: int) -> tuple[list[bytes], int]:
+    chunk = os.pread(fd, min(end - start, _READ_BYTES), start) if end > start else b""
     payloads: list[bytes] = []
     at = 0
-    while len(payloads) < most and at + _FRAME.size <= len(chunk):
-        length, checksum = _FRAME.unpack_from(chunk, at)
-        body_at = at + _FRAME.size
+    while len(payloads) < most and at + FRAME.size <= len(chunk):
+        length, checksum = FRAME.unpack_from(chunk, at)
+        body_at = at + FRAME.size
         if body_at + length > len(chunk):
             if at or start + body_at + length > end:
                 break
             # A record larger than a read: take it alone.
-            chunk = os.pread(segment.fd, _FRAME.size + length, start)
+            chunk = os.pread(fd, FRAME.size + length, start)
         payload = chunk[body_at : body_at + length]
         if zlib.crc32(payload) != checksum:
             break

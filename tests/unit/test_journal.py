@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.engines import journal_file as module
 from relay.engines.engine import Received
-from relay.host import journal as module
 from relay.host.journal import Journal, Record, adopt_orphans, parse, take_slot
 from relay.model.ids import SessionId, TenantId
 from relay.model.message import MessageType, Party
