@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from relay.engines import journal_file as module
 from relay.engines.engine import Received
+from relay.host import journal as reading
 from relay.host.journal import Journal, Record, adopt_orphans, parse, take_slot
 from relay.model.ids import SessionId, TenantId
 from relay.model.message import MessageType, Party
@@ -134,7 +135,7 @@ def test_a_mark_tells_what_is_committed(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_record_larger_than_a_read_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_READ_BYTES", 600)
+    monkeypatch.setattr(reading, "_READ_BYTES", 600)
     journal = Journal(tmp_path)
     for number, text in enumerate(["short", "long" * 1000, "short"]):
         journal.append(record(number, text))
