@@ -1,0 +1,69 @@
+"""Devices: the keys that open a Signal session with one (`encrypt` get), and a companion that removes itself (`md`)."""
+
+from typing import TYPE_CHECKING
+
+from tests.phone_network.activity import LoggedOut
+from tests.phone_network.connection import IqError
+from tests.phone_network.node import Jid, Node
+from tests.phone_network.profiles import FindAccount
+from tests.phone_network.signal.keys import PreKeyBundle
+
+if TYPE_CHECKING:
+    from tests.phone_network.connection import Connection
+    from tests.phone_network.network import WhatsApp
+    from tests.phone_network.services import Services
+
+
+def register(network: "WhatsApp", services: "Services") -> None:
+    async def give_keys(_: "Connection", iq: Node) -> Node:
+        return bundles(iq.children[0], services.find, int(services.clock()))
+
+    async def remove(connection: "Connection", iq: Node) -> None:
+        asked = iq.find("remove-companion-device")
+        if asked is None or asked.jid("jid").device != connection.device.number:
+            raise IqError(403, "forbidden")
+        del connection.account.devices[connection.device.number]
+        services.activity.record(LoggedOut(connection.device.jid, asked.attr("reason")))
+
+    network.iq["encrypt", "get", "key"] = give_keys
+    network.iq["md", "set"] = remove
+
+
+def bundles(wanted: Node, find: FindAccount, now: int) -> Node:
+    """`<list>` with what opens a session with each device; every call uses up one-time prekeys."""
+    users = []
+    for user in wanted.all("user"):
+        jid = user.jid("jid")
+        bundle = _bundle(jid, find)
+        missing = [Node("error", {"code": "404", "text": "item-not-found"})]
+        users.append(Node("user", {"jid": jid, "t": str(now)}, describe(bundle) if bundle else missing))
+    return Node("list", {}, users)
+
+
+def _bundle(jid: Jid, find: FindAccount) -> PreKeyBundle | None:
+    account = find(jid.account)
+    if account is None:
+        return None
+    if jid.device == 0:
+        return account.keys.bundle()
+    device = account.devices.get(jid.device)
+    return device.prekeys.take_bundle() if device and device.prekeys.identity else None
+
+
+def describe(bundle: PreKeyBundle) -> list[Node]:
+    """A bundle as children of `<user>` (or of `<keys>` in a retry receipt)."""
+    signed = [
+        Node("id", content=bundle.signed_prekey_id.to_bytes(3, "big")),
+        Node("value", content=bundle.signed_prekey),
+        Node("signature", content=bundle.signature),
+    ]
+    nodes = [
+        Node("registration", content=bundle.registration_id.to_bytes(4, "big")),
+        Node("type", content=b"\x05"),
+        Node("identity", content=bundle.identity),
+        Node("skey", {}, signed),
+    ]
+    if bundle.prekey_id is not None:
+        number = Node("id", content=bundle.prekey_id.to_bytes(3, "big"))
+        nodes.append(Node("key", {}, [number, Node("value", content=bundle.prekey)]))
+    return nodes
