@@ -96,10 +96,11 @@ class AppState:
         if version != collection.version:
             raise BadPatch(f"{name} is at version {collection.version}, not {version}")
         patch = waServerSync.SyncdPatch.FromString(raw)
-        if patch.keyID.ID != self.key_id:
+        sealed_with: bytes = patch.keyID.ID
+        if sealed_with != self.key_id:
             raise BadPatch("sealed with a key that this account has not shared")
         hash_, alive = collection.after(patch)
-        if patch.snapshotMAC != self._snapshot_mac(hash_, version + 1, name):
+        if not hmac.compare_digest(patch.snapshotMAC, self._snapshot_mac(hash_, version + 1, name)):
             raise BadPatch("the snapshot MAC does not fit the values")
         patch.version.version = version + 1
         collection.patches.append(patch.SerializeToString())

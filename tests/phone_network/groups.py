@@ -177,13 +177,13 @@ class Groups:
 
     def rename(self, group: Group, by: Account, subject: str) -> None:
         group.subject, group.subject_by, group.subject_set_at = subject, by, int(self._clock())
-        attrs = {
+        said: dict[str, Attribute] = {
             "subject": subject,
             "s_t": str(group.subject_set_at),
             "s_o": group.address(by),
             "s_o_pn": by.pn,
         }
-        self._notify(group, by, Node("subject", attrs))
+        self._notify(group, by, Node("subject", said))
 
     def describe(self, group: Group, by: Account, description: str, description_id: str) -> None:
         """An empty description takes it away."""

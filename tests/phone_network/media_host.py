@@ -89,6 +89,14 @@ class MediaHost:
         """The next requests of a method answer this status."""
         self.faults.append(Fault(status, times=times, method=method))
 
+    def break_next(self, *, times: int = 1) -> None:
+        """The next downloads have one wrong bit."""
+        self.faults.append(Fault(broken=True, times=times))
+
+    def cut_next(self, *, times: int = 1) -> None:
+        """The next downloads end in the middle, as if that were all."""
+        self.faults.append(Fault(cut=True, times=times))
+
     def expire(self, direct_path: str) -> None:
         """The file is too old: 410 from now on."""
         self.expired.add(urlsplit(direct_path).path)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from tests.phone_network.activity import LoggedOut
 from tests.phone_network.connection import IqError
+from tests.phone_network.key_nodes import bundle_nodes, registration_node
 from tests.phone_network.node import Jid, Node
 from tests.phone_network.profiles import FindAccount
 from tests.phone_network.signal.keys import PreKeyBundle
@@ -36,7 +37,8 @@ def bundles(wanted: Node, find: FindAccount, now: int) -> Node:
         jid = user.jid("jid")
         bundle = _bundle(jid, find)
         missing = [Node("error", {"code": "404", "text": "item-not-found"})]
-        users.append(Node("user", {"jid": jid, "t": str(now)}, describe(bundle) if bundle else missing))
+        known = [registration_node(bundle), *bundle_nodes(bundle)] if bundle else []
+        users.append(Node("user", {"jid": jid, "t": str(now)}, known or missing))
     return Node("list", {}, users)
 
 
@@ -48,22 +50,3 @@ def _bundle(jid: Jid, find: FindAccount) -> PreKeyBundle | None:
         return account.keys.bundle()
     device = account.devices.get(jid.device)
     return device.prekeys.take_bundle() if device and device.prekeys.identity else None
-
-
-def describe(bundle: PreKeyBundle) -> list[Node]:
-    """A bundle as children of `<user>` (or of `<keys>` in a retry receipt)."""
-    signed = [
-        Node("id", content=bundle.signed_prekey_id.to_bytes(3, "big")),
-        Node("value", content=bundle.signed_prekey),
-        Node("signature", content=bundle.signature),
-    ]
-    nodes = [
-        Node("registration", content=bundle.registration_id.to_bytes(4, "big")),
-        Node("type", content=b"\x05"),
-        Node("identity", content=bundle.identity),
-        Node("skey", {}, signed),
-    ]
-    if bundle.prekey_id is not None:
-        number = Node("id", content=bundle.prekey_id.to_bytes(3, "big"))
-        nodes.append(Node("key", {}, [number, Node("value", content=bundle.prekey)]))
-    return nodes
