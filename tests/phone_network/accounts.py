@@ -1,9 +1,9 @@
 """An account of the stand-in: a phone's number, its LID and keys, the companions linked to it, and what goes wrong with it.
 
-    account = network.new_account(phone="5511999990001")
-    device = await account.scan(qr_text)        # or account.enter_code("ABCD-EFGH")
-    await account.connected()
-    account.drop()                              # and the other faults
+account = network.new_account(phone="5511999990001")
+device = await account.scan(qr_text)        # or account.enter_code("ABCD-EFGH")
+await account.connected()
+account.drop()                              # and the other faults
 """
 
 from collections import deque
@@ -98,7 +98,6 @@ class Account:
     watch: Watch = field(default_factory=Watch, repr=False)
     next_device: int = 1
 
-
     async def scan(self, qr_text: str) -> Device:
         """Link whoever shows this QR code. Raises LinkFailed when it has expired or the client refuses."""
         return await self.network.registration.scan(self, qr_text)
@@ -120,12 +119,13 @@ class Account:
         if device.connection:
             device.connection.end("401", Node("conflict", {"type": "device_removed"}))
 
-
     @property
     def connections(self) -> "list[Connection]":
         return [device.connection for device in self.devices.values() if device.connection]
 
-    async def connected(self, device: Device | None = None, *, within_seconds: float = DEFAULT_SECONDS) -> Device:
+    async def connected(
+        self, device: Device | None = None, *, within_seconds: float = DEFAULT_SECONDS
+    ) -> Device:
         """Until a companion (or that one) is connected."""
 
         def find() -> Device | None:
@@ -143,7 +143,9 @@ class Account:
             lambda: not self.connections, f"{self.pn} is disconnected", within_seconds=within_seconds
         )
 
-    async def acknowledged(self, device: Device | None = None, *, within_seconds: float = DEFAULT_SECONDS) -> None:
+    async def acknowledged(
+        self, device: Device | None = None, *, within_seconds: float = DEFAULT_SECONDS
+    ) -> None:
         """Until the companions have acknowledged all that was sent to them."""
 
         def is_done() -> bool:
@@ -152,7 +154,6 @@ class Account:
         await self.watch.until(
             is_done, f"{self.pn} has acknowledged everything", within_seconds=within_seconds
         )
-
 
     def drop(self) -> None:
         """Cut its connections, as a network does."""

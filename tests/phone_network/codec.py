@@ -21,7 +21,9 @@ DEFLATED = 2
 _tokens = json.loads((Path(__file__).parent / "tokens.json").read_text())
 SINGLE: list[str] = _tokens["single"]
 DOUBLE: list[list[str]] = _tokens["double"]
-WORDS = {word: bytes([DICTIONARY + page, at]) for page, words in enumerate(DOUBLE) for at, word in enumerate(words)}
+WORDS = {
+    word: bytes([DICTIONARY + page, at]) for page, words in enumerate(DOUBLE) for at, word in enumerate(words)
+}
 WORDS |= {word: bytes([at]) for at, word in enumerate(SINGLE) if word}
 
 NIBBLES, HEX = "0123456789-.", "0123456789ABCDEF"
@@ -125,7 +127,13 @@ class _Reader:
         for _ in range((size - 1) >> 1):
             key = self.text()
             value = self.value(self.byte())
-            attrs[key] = value if isinstance(value, Jid) else str(value, "utf-8") if isinstance(value, bytes) else value
+            attrs[key] = (
+                value
+                if isinstance(value, Jid)
+                else str(value, "utf-8")
+                if isinstance(value, bytes)
+                else value
+            )
         return Node(tag, attrs, None if size % 2 else self.content())
 
     def content(self) -> bytes | list[Node] | None:

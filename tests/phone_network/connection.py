@@ -1,8 +1,8 @@
 """One client's connection: a handshake, then stanzas both ways, taken one after the other in the order they came.
 
-    socket ── frames ──► receive: ClientHello → ServerHello, ClientFinish → network.admit (registration or login)
-                                  afterwards each frame is a stanza → inbox → _serve → dispatch
-    send(node) ──► frames ──► socket
+socket ── frames ──► receive: ClientHello → ServerHello, ClientFinish → network.admit (registration or login)
+                              afterwards each frame is a stanza → inbox → _serve → dispatch
+send(node) ──► frames ──► socket
 """
 
 import asyncio
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tests.phone_network.network import WhatsApp
 
 SERVER = Jid("", "s.whatsapp.net")
+# From the last word to the end of the line.
+LINGER_SECONDS = 0.1
 
 # The child of <iq type=result>, or None for an empty result. Raises IqError for an error.
 IqHandler: TypeAlias = Callable[["Connection", Node], Awaitable[Node | None]]
@@ -93,15 +95,16 @@ class Connection:
     def end(self, code: str, *children: Node) -> None:
         """Say why, and close."""
         self.send(Node("stream:error", {"code": code}, list(children) or None))
-        self.close()
+        self._close_soon()
 
     def fail(self, attrs: dict[str, str]) -> None:
         """Refuse a login, and close."""
         self.send(Node("failure", dict(attrs)))
-        self.close()
+        self._close_soon()
 
-    def close(self) -> None:
-        self._socket.close()
+    def _close_soon(self) -> None:
+        """A client that sees the end of its socket forgets what it has not yet taken from its queue, the reason too."""
+        asyncio.get_running_loop().call_later(LINGER_SECONDS, self._socket.close)
 
     def abort(self) -> None:
         self._socket.abort()

@@ -1,8 +1,8 @@
 """What a stanza of a client leads to: its handler, and then the answer that every stanza of its kind gets.
 
-    iq                → network.iq[(xmlns, type, child)] or network.iq[(xmlns, type)] → <iq type=result|error>
-    message, receipt… → network.stanzas[tag] → <ack>
-    ack, receipt      → and what they acknowledge is no longer pending
+iq                → network.iq[(xmlns, type, child)] or network.iq[(xmlns, type)] → <iq type=result|error>
+message, receipt… → network.stanzas[tag] → <ack>
+ack, receipt      → and what they acknowledge is no longer pending
 """
 
 import asyncio

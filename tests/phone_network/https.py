@@ -130,5 +130,8 @@ class Https(asyncio.Protocol):
 def _response(status: int, headers: Mapping[str, str], content: bytes) -> bytes:
     # A handler may promise another length than it sends.
     named = {"Content-Length": str(len(content)), **headers}
-    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in named.items())]
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        *(f"{name}: {value}" for name, value in named.items()),
+    ]
     return "\r\n".join((*lines, "", "")).encode() + content

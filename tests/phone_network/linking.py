@@ -1,6 +1,6 @@
 """The end of every linking, by QR as by code: the phone vouches for the companion, which vouches back, and must log in anew.
 
-    pair-success (the account's signature, sealed with the shared secret) → pair-device-sign (the device's) → 515, close
+pair-success (the account's signature, sealed with the shared secret) → pair-device-sign (the device's) → 515, close
 """
 
 import hmac
@@ -52,10 +52,14 @@ async def link(network: "WhatsApp", account: Account, applicant: Applicant, secr
     account.next_device += 1
     identity = applicant.prekeys.identity
     signed = _vouch(network, account, identity)
-    device = Device(account=account, number=number, noise_key=applicant.connection.noise_key, prekeys=applicant.prekeys)
+    device = Device(
+        account=account, number=number, noise_key=applicant.connection.noise_key, prekeys=applicant.prekeys
+    )
     device.platform = str(applicant.properties.os)
     try:
-        answer = await applicant.connection.request(_pair_success(device, signed, secret), t=network.timestamp())
+        answer = await applicant.connection.request(
+            _pair_success(device, signed, secret), t=network.timestamp()
+        )
     except ConnectionError as error:
         raise LinkFailed("the client went away while it was linked") from error
     device.signed_identity = _countersigned(answer, signed, identity)
@@ -104,5 +108,3 @@ def _countersigned(answer: Node, signed: Any, identity: bytes) -> bytes:
         raise LinkFailed("the client's signature is wrong")
     complete.accountSignatureKey = signed.accountSignatureKey
     return bytes(complete.SerializeToString())
-
-

@@ -1,7 +1,7 @@
 """A linked client logs in: success or failure, its prekeys, what waited for it, its pings.
 
-    ClientPayload{username, device} → <failure> | <success>
-    encrypt count / set, passive active → connected: what waited goes out, then <ib><offline>
+ClientPayload{username, device} → <failure> | <success>
+encrypt count / set, passive active → connected: what waited goes out, then <ib><offline>
 """
 
 import asyncio
@@ -38,7 +38,12 @@ def log_in(network: "WhatsApp", connection: Connection, payload: Any) -> None:
     device.connection = connection
     connection.logged_in_as = device
     network.connections[device.account, device.number] = connection
-    attrs = {"t": network.timestamp(), "location": "rva", "lid": device.lid, "display_name": device.account.name}
+    attrs = {
+        "t": network.timestamp(),
+        "location": "rva",
+        "lid": device.lid,
+        "display_name": device.account.name,
+    }
     connection.send(Node("success", attrs))
 
 
@@ -89,8 +94,13 @@ def _activate(connection: Connection) -> None:
     connection.is_active = True
     waiting = list(device.pending.values())
     if waiting:
-        counts = {tag: str(sum(node.tag == tag for node in waiting)) for tag in ("message", "receipt", "notification")}
-        connection.send(_info(Node("offline_preview", {"count": str(len(waiting)), "appdata": "0", **counts})))
+        counts = {
+            tag: str(sum(node.tag == tag for node in waiting))
+            for tag in ("message", "receipt", "notification")
+        }
+        connection.send(
+            _info(Node("offline_preview", {"count": str(len(waiting)), "appdata": "0", **counts}))
+        )
     for number, node in enumerate(waiting):
         connection.send(Node(node.tag, {**node.attrs, "offline": str(number)}, node.content))
     connection.send(_info(Node("offline", {"count": str(len(waiting))})))
@@ -103,5 +113,3 @@ def _info(content: Node) -> Node:
 
 async def _ping(connection: Connection, node: Node) -> None:
     """Any answer will do."""
-
-

@@ -94,7 +94,9 @@ class WhatsApp:
     def new_account(self, *, phone: str, lid: str = "", name: str = "") -> Account:
         """A phone with this number, which nobody is linked to yet."""
         lid = lid or f"{10**14 + next(self._numbers)}"
-        account = Account(network=self, pn=Jid(phone), lid=Jid(lid, "lid"), name=name or f"Phone {phone[-4:]}")
+        account = Account(
+            network=self, pn=Jid(phone), lid=Jid(lid, "lid"), name=name or f"Phone {phone[-4:]}"
+        )
         self.accounts[phone] = self.accounts[lid] = account
         return account
 

@@ -1,6 +1,6 @@
 """The server's side of Noise_XX_25519_AESGCM_SHA256, as WhatsApp's clients speak it.
 
-    answer(ClientHello) → ServerHello        finish(ClientFinish) → payload, the client's static key, the ciphers
+answer(ClientHello) → ServerHello        finish(ClientFinish) → payload, the client's static key, the ciphers
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Linking by a code of eight characters, typed into the phone.
 
-    companion_hello (its one-time key, wrapped with the code) → a reference
-    the phone's owner types the code → notification (the phone's one-time key, wrapped alike, and its identity)
-    companion_finish (both identities and a random part, sealed for the phone) → the shared secret → as with a QR
+companion_hello (its one-time key, wrapped with the code) → a reference
+the phone's owner types the code → notification (the phone's one-time key, wrapped alike, and its identity)
+companion_finish (both identities and a random part, sealed for the phone) → the shared secret → as with a QR
 """
 
 import asyncio
@@ -105,7 +105,9 @@ class PairingCodes:
         finished: asyncio.Future[Node] = asyncio.get_running_loop().create_future()
         self._requests[account] = _Request(account, applicant, reference, wrapped.data, finished)
         account.watch.changed()
-        return Node(REGISTRATION, {"stage": "companion_hello"}, [Node("link_code_pairing_ref", {}, reference)])
+        return Node(
+            REGISTRATION, {"stage": "companion_hello"}, [Node("link_code_pairing_ref", {}, reference)]
+        )
 
 
 def _wrap(code: str, public: bytes) -> bytes:
@@ -143,5 +145,3 @@ def _agree(account: Account, request: _Request, shared: bytes, finish: Node) -> 
 
 def _derive(secret: bytes, info: bytes, salt: bytes | None = None) -> bytes:
     return HKDF(algorithm=SHA256(), length=32, salt=salt, info=info).derive(secret)
-
-

@@ -38,7 +38,9 @@ class Registration:
     def forget(self, connection: Connection) -> None:
         applicant = self._applicants.pop(connection, None)
         if applicant:
-            self._references = {ref: other for ref, other in self._references.items() if other is not applicant}
+            self._references = {
+                ref: other for ref, other in self._references.items() if other is not applicant
+            }
 
     async def scan(self, account: Account, qr_text: str) -> Device:
         try:

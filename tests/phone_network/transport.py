@@ -1,6 +1,6 @@
 """How clients reach the stand-in: an HTTP proxy on loopback that takes every CONNECT itself and ends TLS as that host.
 
-    CONNECT web.whatsapp.com:443 → 200 → TLS with our certificate → Https (→ WebSocket)
+CONNECT web.whatsapp.com:443 → 200 → TLS with our certificate → Https (→ WebSocket)
 """
 
 import asyncio

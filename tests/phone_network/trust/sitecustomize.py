@@ -27,7 +27,9 @@ def replace_root(library: str, root: bytes) -> None:
             content = ctypes.string_at(start, end - start)
             found += [start + at.start() for at in re.finditer(re.escape(PINNED), content)]
     if len(found) != 1:
-        raise ImportError(f"the pinned root stands {len(found)} times in {library}: this stand-in needs it once")
+        raise ImportError(
+            f"the pinned root stands {len(found)} times in {library}: this stand-in needs it once"
+        )
     ctypes.memmove(found[0], root, len(root))
 
 

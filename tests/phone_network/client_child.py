@@ -1,0 +1,135 @@
+"""The client under test, in a process of its own: the unmodified library, driven by JSON lines.
+
+    in:  {"id": 1, "client": "a", "open": "/folder/a.db"}
+         {"id": 2, "client": "a", "call": "send_message", "args": [{"jid": "5511…@s.whatsapp.net"}, "Hello"]}
+    out: {"client": "a", "qr": "…"}   {"client": "a", "event": "Connected", "fields": {…}}
+         {"id": 2, "result": {…}}     {"id": 2, "error": "…"}
+
+A script, run by its path: the process must start with the network's `environ`. It ends when its input does.
+"""
+
+import asyncio
+import ctypes
+import json
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+# Before the library: it brings libmagic.
+import pylibmagic  # noqa: F401
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from neonize._binder import ProxySettings
+from neonize.aioze.client import NewAClient
+from neonize.events import INT_TO_EVENT
+from neonize.proto.Neonize_pb2 import JID
+
+# Goes on behind the file's name, see the library's own "?_foreign_keys=on".
+FAST = "?_journal_mode=WAL&_synchronous=NORMAL&_foreign_keys=on&_x="
+# These two the library must see itself: who we are, and that we are connected.
+ME, CONNECTED = 0, 3
+
+clients = {}
+# One start at a time: the library's maps are not locked.
+starting = asyncio.Lock()
+
+
+def make_say():
+    """Whatever the library prints goes to stderr; stdout is ours."""
+    out = os.dup(1)
+    os.dup2(2, 1)
+
+    def say(what):
+        os.write(out, (json.dumps(what) + "\n").encode())
+
+    return say
+
+
+say = make_say()
+
+
+def understand(argument):
+    """Arguments as JSON: {"jid": …} is an address, {"bytes": hex} bytes."""
+    if isinstance(argument, dict) and "jid" in argument:
+        user, _, server = argument["jid"].rpartition("@")
+        user, _, device = user.partition(":")
+        return JID(User=user, Server=server, Device=int(device or 0), RawAgent=0, Integrator=0, IsEmpty=False)
+    if isinstance(argument, dict) and "bytes" in argument:
+        return bytes.fromhex(argument["bytes"])
+    return [understand(one) for one in argument] if isinstance(argument, list) else argument
+
+
+def explain(result):
+    if isinstance(result, Message):
+        return MessageToDict(result)
+    if isinstance(result, bytes):
+        return {"bytes": result.hex()}
+    if isinstance(result, list | tuple):
+        return [explain(one) for one in result]
+    return result if isinstance(result, str | int | float | bool | dict | None) else str(result)
+
+
+def listen(client, name):
+    """Every event is told, from the library's own thread, before the client object sees it."""
+    pass_on = client.event.execute
+
+    def execute(uuid, pointer, size, code):
+        fields = MessageToDict(INT_TO_EVENT[code].FromString(ctypes.string_at(pointer, size)))
+        say({"client": name, "event": INT_TO_EVENT[code].DESCRIPTOR.name, "fields": fields})
+        if code in (ME, CONNECTED):
+            pass_on(uuid, pointer, size, code)
+
+    async def subscribed(_client, _message):
+        """Never called: it only makes the library send this kind of event."""
+
+    client.event.execute = execute
+    for code in INT_TO_EVENT:
+        client.event.list_func[code] = subscribed
+
+
+async def open_client(name, path):
+    client = clients[name] = NewAClient(path + FAST, uuid=name)
+
+    async def show(_client, text):
+        say({"client": name, "qr": text.decode()})
+
+    client.event.qr(show)
+    listen(client, name)
+    async with starting:
+        task = await client.connect(ProxySettings(os.environ["PHONE_NETWORK_PROXY"]))
+        task.add_done_callback(lambda done: tell_the_end(name, done))
+
+
+def tell_the_end(name, task):
+    error = None if task.cancelled() else task.exception()
+    say({"client": name, "event": "ended", "fields": {"error": str(error) if error else ""}})
+
+
+async def do(command):
+    try:
+        if "open" in command:
+            result = await open_client(command["client"], command["open"])
+        else:
+            call = getattr(clients[command["client"]], command["call"])
+            result = call(*understand(command.get("args", [])), **command.get("options", {}))
+            result = await result if asyncio.iscoroutine(result) else result
+        say({"id": command["id"], "result": explain(result)})
+    except Exception as error:  # noqa: BLE001 - it is told to whoever gave the command
+        say({"id": command["id"], "error": f"{type(error).__name__}: {error}"})
+
+
+async def main():
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(256))
+    commands = asyncio.StreamReader(limit=2**26)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
+    tasks = set()
+    while line := await commands.readline():
+        task = asyncio.create_task(do(json.loads(line)))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+    # The library's threads never end.
+    os._exit(0)
+
+
+asyncio.run(main())
