@@ -11,7 +11,7 @@ from relay.model.errors import RelayError
 from relay.model.event import Event, body_of
 from relay.model.ids import new_event_id
 from relay.model.session import REASONS, SessionStatus
-from relay.store import auth_states, leases, outbox, sessions, tenants
+from relay.store import auth_states, leases, outbox, sessions
 from relay.store.doorbell import Doorbell
 from relay.store.pool import DATABASE_AWAY, Pool
 from relay.store.sessions import Request, StatusChange
@@ -86,15 +86,18 @@ class Ledger:
 
     async def _store_auth(self, request: Request, auth: bytes) -> bool:
         async with self._pool.acquire() as conn, conn.transaction():
-            key = await tenants.get_data_key(conn, self._vault, request.tenant_id)
             return await auth_states.save_auth_state(
-                conn, key, session_id=request.id, tenant_id=request.tenant_id, auth=auth, term=self.term
+                conn,
+                self._vault,
+                session_id=request.id,
+                tenant_id=request.tenant_id,
+                auth=auth,
+                term=self.term,
             )
 
     async def find_auth(self, request: Request) -> bytes | None:
         async with self._pool.acquire() as conn:
-            key = await tenants.get_data_key(conn, self._vault, request.tenant_id)
-            return await auth_states.find_auth_state(conn, key, request.tenant_id, request.id)
+            return await auth_states.find_auth_state(conn, self._vault, request.tenant_id, request.id)
 
     async def erase_auth(self, request: Request) -> None:
         """The device is gone: forget its keys and number."""

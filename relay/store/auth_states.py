@@ -1,8 +1,15 @@
-"""Sealed auth states: what lets an account resume without its phone."""
+"""Sealed auth states: what lets an account resume without its phone.
+
+Each is sealed by its session's own key, which goes with it: what lingers of the rows then opens no more. One from
+before sessions had keys is sealed by the tenant's data key until it is saved again.
+"""
 
 from relay.model.ids import SessionId, TenantId
+from relay.store import leases
 from relay.store.pool import Connection
-from relay.vault import DataKey
+from relay.store.session_keys import delete_session_key, find_session_key, insert_session_key
+from relay.store.tenants import get_data_key
+from relay.vault import Vault
 
 
 def _identity(session_id: SessionId) -> str:
@@ -10,38 +17,44 @@ def _identity(session_id: SessionId) -> str:
 
 
 _SAVE = """
-    INSERT INTO whatsapp_auth_state (session_id, tenant_id, sealed, term)
-    SELECT $1, $2, $3, $4 FROM leases WHERE resource = $1 AND term = $4 FOR SHARE
+    INSERT INTO whatsapp_auth_state (session_id, tenant_id, sealed, term) VALUES ($1, $2, $3, $4)
     ON CONFLICT (session_id) DO UPDATE SET sealed = excluded.sealed, term = excluded.term, updated_at = now()
-    WHERE whatsapp_auth_state.term <= excluded.term
 """
 
 
 async def save_auth_state(
-    conn: Connection, key: DataKey, *, session_id: SessionId, tenant_id: TenantId, auth: bytes, term: int
+    conn: Connection, vault: Vault, *, session_id: SessionId, tenant_id: TenantId, auth: bytes, term: int
 ) -> bool:
-    """Seal and keep `auth`; False when `term` is no longer the session's."""
+    """Seal and keep `auth`; False when `term` is no longer the session's. Needs a transaction. Raises SealBroken."""
+    if not await leases.is_held(conn, session_id, term=term):
+        return False
+    key = await find_session_key(conn, vault, tenant_id, session_id)
+    key = key or await insert_session_key(conn, vault, tenant_id, session_id)
     sealed = key.seal(auth, identity=_identity(session_id))
-    done = await conn.execute(_SAVE, session_id, tenant_id, sealed, term)
-    return bool(done == "INSERT 0 1")
+    await conn.execute(_SAVE, session_id, tenant_id, sealed, term)
+    return True
 
 
 _FIND = "SELECT sealed FROM whatsapp_auth_state WHERE tenant_id = $1 AND session_id = $2"
 
 
 async def find_auth_state(
-    conn: Connection, key: DataKey, tenant_id: TenantId, session_id: SessionId
+    conn: Connection, vault: Vault, tenant_id: TenantId, session_id: SessionId
 ) -> bytes | None:
     """Raises SealBroken."""
     sealed = await conn.fetchval(_FIND, tenant_id, session_id)
-    return None if sealed is None else key.open(sealed, identity=_identity(session_id))
+    if sealed is None:
+        return None
+    key = await find_session_key(conn, vault, tenant_id, session_id)
+    key = key or await get_data_key(conn, vault, tenant_id)
+    return key.open(sealed, identity=_identity(session_id))
 
 
-_DELETE = """
-    DELETE FROM whatsapp_auth_state
-    WHERE session_id = $1 AND EXISTS (SELECT FROM leases WHERE resource = $1 AND term = $2)
-"""
+_DELETE = "DELETE FROM whatsapp_auth_state WHERE session_id = $1"
 
 
 async def delete_auth_state(conn: Connection, session_id: SessionId, *, term: int) -> None:
-    await conn.execute(_DELETE, session_id, term)
+    """With the key to it; nothing happens when `term` is no longer the session's. Needs a transaction."""
+    if await leases.is_held(conn, session_id, term=term):
+        await conn.execute(_DELETE, session_id)
+        await delete_session_key(conn, session_id)

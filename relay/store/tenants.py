@@ -7,6 +7,7 @@ import msgspec
 from relay.model.errors import NotFound
 from relay.model.ids import TenantId
 from relay.model.tenant import Retention, Tenant
+from relay.store.master_keys import get_wrapping_key
 from relay.store.pool import Connection
 from relay.vault import DataKey, Vault
 
@@ -26,9 +27,10 @@ _INSERT = "INSERT INTO tenants (id, name, data_key, retention) VALUES ($1, $2, $
 async def insert_tenant(
     conn: Connection, vault: Vault, *, tenant_id: TenantId, name: str, retention: Retention
 ) -> Tenant:
-    row = await conn.fetchrow(
-        _INSERT, tenant_id, name, vault.new_data_key(tenant_id), msgspec.to_builtins(retention)
-    )
+    async with conn.transaction():
+        key_id = await get_wrapping_key(conn, vault)
+        data_key = vault.new_data_key(tenant_id, key_id=key_id)
+        row = await conn.fetchrow(_INSERT, tenant_id, name, data_key, msgspec.to_builtins(retention))
     return _tenant(row)
 
 
@@ -80,7 +82,7 @@ _DELETE = "DELETE FROM tenants WHERE id = $1 RETURNING id"
 
 
 async def delete_tenant(conn: Connection, tenant_id: TenantId) -> list[str]:
-    """Remove everything of it; answers the ids of its media, whose files are the caller's to remove.
+    """Remove everything of it, its data key and its sessions' keys among it; answers the ids of its media, whose files are the caller's to remove.
 
     Raises NotFound. Needs a transaction; ring `keys` and `sessions` after it.
     """
