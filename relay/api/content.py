@@ -36,6 +36,8 @@ class MediaContent(In, frozen=True, kw_only=True, omit_defaults=True):
     mimetype: MimeType | None = None
     voice: bool = False
     """An audio that was recorded, not a file."""
+    view_once: bool = False
+    """An image, video or audio that the other side can open once."""
 
 
 class LocationContent(In, frozen=True, kw_only=True, omit_defaults=True):
@@ -68,6 +70,12 @@ class ReactionContent(In, frozen=True, kw_only=True):
     message_id: str
 
 
+class PollVoteContent(In, frozen=True, kw_only=True):
+    message_id: str
+    options: Annotated[list[Annotated[str, Meta(max_length=100)]], Meta(max_length=12)]
+    """All that is voted for, word by word; none takes the vote back."""
+
+
 def convert(content: str | dict[str, Any], wanted: type[msgspec.Struct]) -> Any:
     """`content` as the type's struct. Raises InvalidInput with the path of the field."""
     if isinstance(content, str):
@@ -90,6 +98,21 @@ def text_of(content: str | dict[str, Any]) -> dict[str, Any]:
     if not 1 <= len(content) <= MOST_TEXT_CHARS:
         raise InvalidInput(f"A text has 1 to {MOST_TEXT_CHARS} characters.", path="content")
     return {"text": content}
+
+
+def check_vote(options: list[str], poll: dict[str, Any]) -> None:
+    """Raises InvalidInput where `poll` does not allow this vote."""
+    offered = poll.get("options", [])
+    for place, option in enumerate(options):
+        if option not in offered or option in options[:place]:
+            raise InvalidInput(
+                "Name options of the poll, each once, as they are written there.",
+                path=f"content.options[{place}]",
+            )
+    # A poll that does not say how many may be chosen lets people choose all.
+    most = poll.get("selectable") or len(offered)
+    if len(options) > most:
+        raise InvalidInput(f"In this poll one may choose {most} at most.", path="content.options")
 
 
 def structured(kind: MessageType, content: str | dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from relay.api.services import Services
 from relay.egress.fetch import FetchFailed, fetch
 from relay.model.errors import InvalidInput, NotFound
 from relay.model.ids import SessionId, TenantId
-from relay.model.message import MessageType
+from relay.model.message import VIEW_ONCE_TYPES, MessageType
 from relay.store.blobs import Blob, Stored
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,8 @@ async def keep_given_media(
     content: MediaContent = convert(given, MediaContent)
     if sum(source is not None for source in (content.url, content.base64, content.media_id)) != 1:
         raise InvalidInput("Give exactly one of `url`, `base64` and `mediaId`.", path="content")
+    if content.view_once and kind not in VIEW_ONCE_TYPES:
+        raise InvalidInput("Only an image, a video or an audio can be viewed once.", path="content.viewOnce")
     if content.media_id is not None:
         blob = await _find(services, tenant_id, kind, content)
     elif content.url is not None:
@@ -63,6 +65,7 @@ async def keep_given_media(
         "caption": content.caption,
         "sizeBytes": blob.size_bytes,
         "voice": content.voice or None,
+        "viewOnce": content.view_once or None,
     }
     return {key: value for key, value in kept.items() if value is not None}
 

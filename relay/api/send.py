@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from relay.api.accept import Sending
 from relay.api.auth import requires
-from relay.api.content import ReactionContent, convert, structured, text_of
+from relay.api.content import PollVoteContent, ReactionContent, check_vote, convert, structured, text_of
 from relay.api.idempotency import OWN_IDEMPOTENCY, hash_of, judge, read_key, route_of
 from relay.api.media_source import keep_given_media
 from relay.api.recipients import jid_of
@@ -144,6 +144,8 @@ async def _message(services: Services, sending: Sending, data: SendIn, message_i
         content = await keep_given_media(services, sending.tenant_id, sending.id, data.type, data.content)
     elif data.type is MessageType.REACTION:
         chat, content = await _reaction(services, sending, data.content)
+    elif data.type is MessageType.POLL_VOTE:
+        chat, content = await _poll_vote(services, sending, data.content)
     elif data.type in SENDABLE_TYPES:
         content = structured(data.type, data.content)
     else:
@@ -168,10 +170,28 @@ async def _reaction(
 ) -> tuple[str, dict[str, Any]]:
     """A reaction goes where its message is: WhatsApp may know the chat by another name than the caller does."""
     content: ReactionContent = convert(given, ReactionContent)
-    target = await _get_target(services, sending, content.message_id, path="content.messageId")
+    target = await _get_sent(services, sending, content.message_id)
+    return target.chat, {"emoji": content.emoji, "messageId": target.id, "waMessageId": target.wa_id}
+
+
+async def _poll_vote(
+    services: Services, sending: Sending, given: str | dict[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """A vote goes where its poll is. Raises InvalidInput for one that the poll does not allow."""
+    content: PollVoteContent = convert(given, PollVoteContent)
+    poll = await _get_sent(services, sending, content.message_id)
+    if poll.type is not MessageType.POLL or poll.revoked_at is not None:
+        raise InvalidInput("That message is no poll.", path="content.messageId", code="not_a_poll")
+    check_vote(content.options, poll.content)
+    return poll.chat, {"options": content.options, "messageId": poll.id, "waMessageId": poll.wa_id}
+
+
+async def _get_sent(services: Services, sending: Sending, message_id: str) -> Message:
+    """The message that `content.messageId` names, which has reached WhatsApp."""
+    target = await _get_target(services, sending, message_id, path="content.messageId")
     if target.wa_id is None:
         raise InvalidInput("That message was not sent yet.", path="content.messageId")
-    return target.chat, {"emoji": content.emoji, "messageId": target.id, "waMessageId": target.wa_id}
+    return target
 
 
 async def _get_target(services: Services, sending: Sending, message_id: str, *, path: str) -> Message:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from relay.engines.engine import Media, Outgoing
+from relay.engines.engine import Media, Outgoing, Target
 from relay.host import facts
 from relay.host.arrivals import party_of
 from relay.host.budget import Budget
@@ -21,7 +21,7 @@ from relay.host.session import Session
 from relay.loops import Bell
 from relay.model.errors import NotConnected, NotSupported, RelayError, SendRejected
 from relay.model.ids import MessageId, SessionId
-from relay.model.message import MessageType
+from relay.model.message import TARGETED_TYPES, MessageType
 from relay.store import contacts, inbound, outbox, outgoing
 from relay.store.blobs import Blobs
 from relay.store.contacts import Meeting
@@ -176,7 +176,7 @@ class Sender:
             type=MessageType(message.type),
             content=message.content,
             media=await self._media(message),
-            reply_to=message.reply_wa_id,
+            target=_target(message),
             mentions=message.mentions,
         )
         async with asyncio.timeout(self._timeout_seconds):
@@ -255,6 +255,26 @@ class Sender:
             owed = await outbox.insert_events(conn, [facts.message_status(row, self.now()) for row in rows])
         if rows:
             self._ring(owed=owed)
+
+
+def _target(message: Claimed) -> Target | None:
+    """The message that it is about. Raises SendRejected where there can be no message without."""
+    about = message.about
+    if about is None or about.wa_id is None:
+        if message.type in TARGETED_TYPES:
+            raise SendRejected(
+                "The message that it is about was removed, or has not reached WhatsApp.",
+                code="target_missing",
+            )
+        # An answer is worth sending though what it answers cannot be shown with it.
+        return None
+    return Target(
+        wa_id=about.wa_id,
+        sender=None if about.sender == "me" else about.sender,
+        type=MessageType(about.type),
+        content=about.content,
+        sent_at=about.sent_at,
+    )
 
 
 def _typing_seconds(message: Claimed) -> float:

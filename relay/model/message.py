@@ -44,7 +44,11 @@ SENDABLE_TYPES = MEDIA_TYPES | {
     MessageType.CONTACT,
     MessageType.POLL,
     MessageType.REACTION,
+    MessageType.POLL_VOTE,
 }
+TARGETED_TYPES = frozenset({MessageType.REACTION, MessageType.POLL_VOTE})
+"""They are nothing without the message that they are about."""
+VIEW_ONCE_TYPES = frozenset({MessageType.IMAGE, MessageType.AUDIO, MessageType.VIDEO})
 
 
 class MessageStatus(StrEnum):

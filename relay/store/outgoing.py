@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from relay.model.ids import MessageId, SessionId, TenantId
+from relay.model.message import TARGETED_TYPES
 from relay.store.pool import Connection
 
 
@@ -64,6 +65,18 @@ async def insert_accepted(conn: Connection, messages: Sequence[Accepted]) -> set
     return {row["id"] for row in await conn.fetch(_INSERT, *columns)}
 
 
+class About(Struct, frozen=True, kw_only=True):
+    """The message that another one answers, reacts to or votes on."""
+
+    wa_id: str | None
+    """None while it has not reached WhatsApp."""
+    sender: str
+    """Its author's JID, or `me`."""
+    type: str
+    content: dict[str, Any]
+    sent_at: datetime
+
+
 class Claimed(Struct, frozen=True, kw_only=True):
     """A message to be sent now, and what its budget depends on."""
 
@@ -73,7 +86,8 @@ class Claimed(Struct, frozen=True, kw_only=True):
     chat: str
     type: str
     content: dict[str, Any]
-    reply_wa_id: str | None
+    about: About | None
+    """None when it is about no other message, or about one that was removed."""
     mentions: list[str]
     budgeted: bool
     is_reply: bool
@@ -86,7 +100,7 @@ class Claimed(Struct, frozen=True, kw_only=True):
 # waits for its budget all of it does (`postpone`), so that it does not stand in the way of the others.
 _LIST_READY = """
     SELECT m.id, m.session_id, m.tenant_id, m.chat, m.type, m.content, m.mentions, m.budgeted,
-           coalesce(r.wa_id, m.reply_to) AS reply_wa_id,
+           r.id AS about_id, r.wa_id, r.sender, r.type AS about_type, r.content AS about_content, r.sent_at,
            coalesce(c.last_inbound_at > now() - interval '1 day', false) AS is_reply,
            c.last_message_at IS NULL AS is_first
     FROM unnest($1::text[], $2::int[]) AS lane (session_id, slots)
@@ -107,15 +121,29 @@ _LIST_READY = """
     ) h
     JOIN whatsapp_messages m ON m.id = h.id
     LEFT JOIN whatsapp_chats c ON c.session_id = m.session_id AND c.jid = m.chat
-    LEFT JOIN whatsapp_messages r ON r.id = m.reply_to AND r.tenant_id = m.tenant_id
+    LEFT JOIN whatsapp_messages r ON r.tenant_id = m.tenant_id AND r.session_id = m.session_id
+         AND r.id = CASE WHEN m.type = ANY ($3) THEN m.content ->> 'messageId' ELSE m.reply_to END
     ORDER BY m.id
 """
+_OWN_COLUMNS = [name for name in Claimed.__struct_fields__ if name != "about"]
 
 
 async def list_ready(conn: Connection, slots: Mapping[SessionId, int]) -> list[Claimed]:
     """Up to `slots` messages of each session that may go now, oldest first, one a chat."""
-    rows = await conn.fetch(_LIST_READY, list(slots), list(slots.values()))
-    return [Claimed(**row) for row in rows]
+    rows = await conn.fetch(_LIST_READY, list(slots), list(slots.values()), list(TARGETED_TYPES))
+    return [Claimed(**{name: row[name] for name in _OWN_COLUMNS}, about=_about(row)) for row in rows]
+
+
+def _about(row: Any) -> About | None:
+    if row["about_id"] is None:
+        return None
+    return About(
+        wa_id=row["wa_id"],
+        sender=row["sender"],
+        type=row["about_type"],
+        content=row["about_content"],
+        sent_at=row["sent_at"],
+    )
 
 
 _CLAIM = """
