@@ -1,4 +1,4 @@
-"""What only a session's engine can do, asked of the host that runs it: edit, revoke, mark as read, type, look up.
+"""What only a session's engine can do, asked of the host that runs it: edit, revoke, type, look up, groups, calls.
 
 engine_requests ──bell──► host ──► engine ──► answer ──bell──► here         (15 s, then nobody waits any more)
 """
@@ -8,23 +8,40 @@ from typing import Any
 
 from relay.api.services import Services
 from relay.api.waiting import wait_for
-from relay.model.errors import Conflict, EngineError, InvalidInput, NotReady, NotSupported, RelayError
+from relay.model.errors import (
+    Conflict,
+    EngineError,
+    InvalidInput,
+    NotFound,
+    NotReady,
+    NotSupported,
+    RelayError,
+)
 from relay.model.session import Session, SessionStatus
 from relay.store import requests
 
 _ANSWER_SECONDS = 15.0
-_ERRORS: dict[str, type[RelayError]] = {
+# By the family's own code; what is not here is WhatsApp's or the engine's no.
+_FAMILIES: dict[str, type[RelayError]] = {
     "engine_busy": NotReady,
+    "not_ready": NotReady,
     "session_not_connected": Conflict,
+    "conflict": Conflict,
+    "not_found": NotFound,
     "not_supported": NotSupported,
     "invalid_input": InvalidInput,
 }
 
 
-async def call_engine(services: Services, session: Session, body: dict[str, Any]) -> dict[str, Any]:
-    """The engine's result. Raises Conflict, NotReady, NotSupported, EngineError."""
+def require_connected(session: Session) -> None:
+    """Raises Conflict."""
     if session.status is not SessionStatus.CONNECTED:
         raise Conflict("The session is not connected.", code="session_not_connected")
+
+
+async def call_engine(services: Services, session: Session, body: dict[str, Any]) -> dict[str, Any]:
+    """The engine's result. Raises Conflict, NotFound, NotReady, NotSupported, EngineError."""
+    require_connected(session)
     expires_at = services.now() + timedelta(seconds=_ANSWER_SECONDS)
     async with services.pool.acquire() as conn:
         request_id = await requests.insert_request(
@@ -41,6 +58,7 @@ async def call_engine(services: Services, session: Session, body: dict[str, Any]
         raise NotReady("The session did not answer in time. Try again.", code="engine_busy")
     error = answer.get("error")
     if error is not None:
-        raise _ERRORS.get(error["code"], EngineError)(error["detail"], code=error["code"])
+        family = _FAMILIES.get(error.get("family", error["code"]), EngineError)
+        raise family(error["detail"], code=error["code"])
     result: dict[str, Any] = answer["result"]
     return result

@@ -28,12 +28,14 @@ from relay.engines.engine import (
     Connected,
     Degraded,
     Entry,
+    Group,
     Linked,
     LinkExpired,
     Listener,
     LoggedOut,
     Outgoing,
     QrShown,
+    Received,
     Restored,
     Sent,
     Signal,
@@ -43,7 +45,7 @@ from relay.engines.sandbox_exchange import Exchange
 from relay.engines.sandbox_people import find_jids, lid_of, phone_of
 from relay.engines.sandbox_receipts import Line, Owed
 from relay.model.errors import NotConnected, OutcomeUnknown, SendRejected
-from relay.model.message import Party
+from relay.model.message import TARGETED_TYPES, Party
 from relay.model.sandbox import digits_of
 from relay.store import sandbox as store
 from relay.store.sandbox import OutboxEntry
@@ -75,6 +77,7 @@ class SandboxEngine:
         self._auth = msgspec.json.decode(account.auth, type=_Auth) if account.auth else None
         self._attempt = 0
         self._alive_at = exchange.monotonic()
+        self._groups = exchange.groups_of(account.session_id)
         self._slowed: set[asyncio.Future[None]] = set()
         self._silenced: set[asyncio.Future[None]] = set()
         self.state = State.STOPPED
@@ -123,11 +126,12 @@ class SandboxEngine:
         body = {
             "type": outgoing.type,
             "content": _content_of(outgoing),
-            "replyTo": outgoing.target.wa_id if outgoing.target else None,
+            "replyTo": _answered(outgoing),
             "mentions": list(outgoing.mentions),
             "waId": wa_id,
         }
         row_id = await self._record("message", outgoing.chat, body, at=at)
+        self._groups.note(outgoing.chat, at)
         if self.line is not None:
             self._owe(self.line, row_id, wa_id, outgoing.chat, at)
         return Sent(wa_id=wa_id, at=at)
@@ -153,6 +157,35 @@ class SandboxEngine:
     async def check_numbers(self, phones: Sequence[str]) -> dict[str, str | None]:
         await self._reach()
         return find_jids(phones)
+
+    async def set_presence(self, *, available: bool) -> None:
+        await self._reach()
+        await self._record("presence", None, {"available": available})
+
+    async def list_groups(self) -> list[Group]:
+        await self._reach()
+        return self._groups.list_all(self.own)
+
+    async def get_group(self, jid: str) -> Group:
+        await self._reach()
+        return self._groups.get(jid, self.own)
+
+    async def set_profile_name(self, name: str) -> None:
+        await self._reach()
+        await self._record("profile_name", None, {"name": name})
+
+    async def set_profile_picture(self, jpeg: bytes) -> None:
+        await self._reach()
+        await self._record("profile_picture", None, {"sizeBytes": len(jpeg)})
+
+    async def find_profile_picture(self, jid: str) -> str | None:
+        """Nobody here has one: there is no server that it could be fetched from."""
+        await self._reach()
+        return None
+
+    async def reject_call(self, call_id: str, caller: str) -> None:
+        await self._reach()
+        await self._record("reject_call", caller, {"callId": call_id})
 
     def last_sign_of_life_at(self) -> float:
         if self.line is not None and not self.line.silent:
@@ -180,6 +213,8 @@ class SandboxEngine:
         self._connect(self._auth)
 
     def receive(self, entry: Entry) -> None:
+        if isinstance(entry, Received):
+            self._groups.note(entry.chat, entry.sent_at, entry.sender)
         self._listener.journal(entry)
 
     def fall_silent(self, seconds: float | None) -> None:
@@ -302,7 +337,9 @@ class SandboxEngine:
             faults.rejects -= 1
             raise SendRejected("The sandbox was told to reject this message.")
 
-    async def _record(self, kind: str, chat: str, body: dict[str, Any], *, at: datetime | None = None) -> int:
+    async def _record(
+        self, kind: str, chat: str | None, body: dict[str, Any], *, at: datetime | None = None
+    ) -> int:
         account = self._account
         head = {"kind": kind, "chat": chat, "at": at or self._exchange.clock()}
         entry = OutboxEntry(
@@ -315,6 +352,12 @@ class SandboxEngine:
 
     def _owe(self, line: Line, row_id: int, wa_id: str, chat: str, sent_at: datetime) -> None:
         self._exchange.receipts.owe(Owed(line=line, row_id=row_id, wa_id=wa_id, chat=chat, sent_at=sent_at))
+
+
+def _answered(outgoing: Outgoing) -> str | None:
+    """A reaction and a vote are about a message too, but answer none."""
+    target = None if outgoing.type in TARGETED_TYPES else outgoing.target
+    return None if target is None else target.wa_id
 
 
 def _content_of(outgoing: Outgoing) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from relay.config import Sandbox
 from relay.engines.engine import Signal
+from relay.engines.sandbox_groups import Groups
 from relay.engines.sandbox_outbox import Outbox
 from relay.engines.sandbox_receipts import Receipts
 from relay.loops import Bell
@@ -82,6 +83,11 @@ class Exchange:
         self.faults: dict[SessionId, Faults] = {}
         self.live: dict[SessionId, SandboxEngine] = {}
         """The engines that show a code or are connected."""
+        self._groups: dict[SessionId, Groups] = {}
+
+    def groups_of(self, session_id: SessionId) -> Groups:
+        """They outlive the engine object: an account that reconnects is in the same groups."""
+        return self._groups.setdefault(session_id, Groups())
 
     def find_refusal(self, session_id: SessionId) -> Signal | None:
         faults = self.faults.get(session_id)

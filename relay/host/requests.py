@@ -1,12 +1,15 @@
-"""What the API asks of running engines: edit, revoke, mark read, type, look numbers up.
+"""What the API asks of running engines: edit, revoke, mark read, type, look up, groups, the profile, calls.
 
 engine_requests ──take──► the session's engine ──► answer ──► the API that waits
 """
 
 import asyncio
 import logging
+from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any
+
+import msgspec
 
 from relay.engines.engine import Engine
 from relay.host.session import Session
@@ -60,7 +63,9 @@ class Requests:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 return {"result": await _ask(engine, asked.body)}
         except RelayError as error:
-            return {"error": {"code": error.code, "detail": error.detail}}
+            # A refusal may have a code of its own; its family says what kind of refusal it is.
+            family = type(error).code
+            return {"error": {"code": error.code, "family": family, "detail": error.detail}}
         except TimeoutError:
             return {"error": {"code": "engine_busy", "detail": "WhatsApp did not answer in time."}}
         except Exception:
@@ -80,8 +85,29 @@ async def _ask(engine: Engine, body: dict[str, Any]) -> dict[str, Any]:
             await engine.mark_read(chat, sender, wa_ids)
         case {"kind": "typing", "chat": chat, "typing": typing}:
             await engine.set_typing(chat, typing=typing)
+        case {"kind": "presence", "available": available}:
+            await engine.set_presence(available=available)
+        case {"kind": "profile_name", "name": name}:
+            await engine.set_profile_name(name)
+        case {"kind": "profile_picture", "jpeg": jpeg}:
+            await engine.set_profile_picture(b64decode(jpeg))
+        case {"kind": "reject_call", "callId": call_id, "caller": caller}:
+            await engine.reject_call(call_id, caller)
+        case _:
+            return await _look_up(engine, body)
+    return {}
+
+
+async def _look_up(engine: Engine, body: dict[str, Any]) -> dict[str, Any]:
+    """What only asks. Raises InvalidInput for a request that is nobody's."""
+    match body:
         case {"kind": "check", "phones": phones}:
             return {"numbers": await engine.check_numbers(phones)}
+        case {"kind": "groups"}:
+            return {"groups": msgspec.to_builtins(await engine.list_groups())}
+        case {"kind": "group", "jid": jid}:
+            return {"group": msgspec.to_builtins(await engine.get_group(jid))}
+        case {"kind": "picture", "jid": jid}:
+            return {"url": await engine.find_profile_picture(jid)}
         case _:
             raise InvalidInput("This host does not know the request: it runs another version than the API.")
-    return {}

@@ -81,6 +81,12 @@ CALLS: dict[Route, Call] = {
     ("POST", f"{_SESSION}/sandbox/inbound"): one({"from": _PHONE, "text": "x"}),
     ("POST", f"{_SESSION}/sandbox/fault"): one({"kind": "clear"}),
     ("GET", f"{_SESSION}/sandbox/outbox"): one(),
+    ("PUT", f"{_SESSION}/presence"): one({"available": True}),
+    ("PUT", f"{_SESSION}/profile"): one({"name": "x"}),
+    ("GET", f"{_SESSION}/contacts/{{contact_id}}/picture"): one(),
+    ("GET", f"{_SESSION}/groups"): one(),
+    ("GET", f"{_SESSION}/groups/{{jid}}"): one(),
+    ("POST", f"{_SESSION}/calls/{{message_id}}/reject"): one(),
     ("POST", f"{_SESSION}/disconnect"): one(),
     ("GET", _MESSAGE): one(),
     ("PATCH", _MESSAGE): one({"text": "x"}),
@@ -174,6 +180,8 @@ async def examples(caller: Api, pool: Pool) -> dict[str, str]:
         "event_id": tested.json()["eventId"],
         "delivery_id": tested.json()["deliveryId"],
         "key_id": next(key["id"] for key in keys if key["scopes"] == ["rules"]),
+        # A group's name is WhatsApp's, and nobody's here.
+        "jid": "120363041234567890@g.us",
     }
 
 
