@@ -50,7 +50,8 @@ class Product:
         return list(await asyncio.gather(*(link(number) for number in range(count))))
 
     async def _link_session(self, name: str) -> str:
-        created = await self.api.call("POST", "/api/v1/whatsapp/sessions", {"name": name, "limits": _LIMITS})
+        body = {"name": name, "engine": "sandbox", "limits": _LIMITS}
+        created = await self.api.call("POST", "/api/v1/whatsapp/sessions", body)
         session_id: str = created["sessionId"]
         session = created
         path = f"/api/v1/whatsapp/sessions/{session_id}"

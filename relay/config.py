@@ -50,6 +50,7 @@ class Vault(Section, frozen=True, kw_only=True):
 
 
 class Sessions(Section, frozen=True, kw_only=True):
+    default_engine: Literal["neonize", "sandbox"] = "neonize"
     lease_seconds: Seconds = 15
     start_timeout_seconds: Seconds = 60
     link_timeout_seconds: Seconds = 180

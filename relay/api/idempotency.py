@@ -57,7 +57,8 @@ def remember_answers(app: ASGIApp) -> ASGIApp:
 
 def _applies(scope: Any) -> bool:
     opt = scope["route_handler"].opt
-    return "own_idempotency" not in opt and "file" not in opt and "public" not in opt
+    # What only the operator does belongs to no company that an answer could be kept for.
+    return not opt.keys() & {"own_idempotency", "file", "public", "operator_only"}
 
 
 def read_key(request: Request) -> str | None:

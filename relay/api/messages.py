@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
+import msgspec
 from litestar import get
 from litestar.params import FromPath, FromQuery, QueryParameter
 from msgspec import field
@@ -48,9 +49,16 @@ class MessageOut(Out, frozen=True, kw_only=True):
     sent_at: datetime
 
 
+class StepOut(Out, frozen=True, kw_only=True):
+    """When a message came to stand so."""
+
+    status: MessageStatus
+    at: datetime
+
+
 class MessageDetailOut(MessageOut, frozen=True, kw_only=True):
-    history: list[dict[str, Any]]
-    """`{status, at}`, oldest first."""
+    history: list[StepOut]
+    """Oldest first."""
 
 
 class MessageList(Out, frozen=True, kw_only=True):
@@ -139,7 +147,9 @@ async def list_chats(
 
 
 def message_detail_out(message: Message) -> MessageDetailOut:
-    return MessageDetailOut(history=message.history, **_fields(message))
+    # As the database wrote them, which spells UTC in its own way.
+    history = msgspec.convert(message.history, list[StepOut])
+    return MessageDetailOut(history=history, **_fields(message))
 
 
 def _fields(message: Message) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from relay.model.tenant import Scope
 from relay.store import sessions, tenants
 from relay.store.pool import Connection
 
-_ENGINES = ("sandbox", "neonize")
+_ENGINES = ("neonize", "sandbox")
 _QR_SECONDS = 1.0
 _STOP_SECONDS = 5.0
 
@@ -51,6 +51,7 @@ class SessionIn(In, frozen=True, kw_only=True):
     company_id: str | None = None
     """The operator names the company; a company's own key may leave it out."""
     engine: str | None = None
+    """`neonize`: a real phone; `sandbox`: none. Left out: `sessions.default_engine` of the server."""
     limits: LimitsIn = LimitsIn()
     automation: bool = False
     """Whether rules and bots answer in this session."""
@@ -254,13 +255,10 @@ async def _wait(
 
 def _engine(services: Services, asked: str | None) -> str:
     """Which engine a new session gets. Raises InvalidInput, NotSupported."""
-    sandbox = services.config.sandbox.enabled
-    engine = asked or ("sandbox" if sandbox else "neonize")
+    engine = asked or services.config.sessions.default_engine
     if engine not in _ENGINES:
         raise InvalidInput(f"There is no such engine; there are {', '.join(_ENGINES)}.", path="engine")
-    if engine == "neonize":
-        raise NotSupported("The engine neonize is not installed on this server.", code="engine_unavailable")
-    if not sandbox:
+    if engine == "sandbox" and not services.config.sandbox.enabled:
         raise NotSupported("The sandbox is switched off on this server.", code="engine_unavailable")
     return engine
 

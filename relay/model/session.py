@@ -58,6 +58,10 @@ REASONS: dict[str, str] = {
     "attempts_exhausted": "Reconnecting failed too often. Connect again when the cause is gone.",
     "engine_crashed": "The engine stopped unexpectedly.",
     "engine_unavailable": "No engine of this kind is installed on this server.",
+    "passkey_required": "The account is protected by a passkey, which cannot be used for linking here. Remove the passkey"
+    " in WhatsApp under Settings, Account, Passkeys and connect again, or use another account.",
+    "proxy_refused": "The session's proxy has an address that is not allowed. Set another proxy and connect again.",
+    "connect_refused": "WhatsApp refused the connection. Connect again later, or look at the account on the phone.",
 }
 """Every `reason` code with the sentence that people read."""
 

@@ -290,7 +290,7 @@ async def make_tenant(relay: Relay, name: str = "Acme") -> httpx.AsyncClient:
 
 async def link(caller: httpx.AsyncClient, **fields: Any) -> str:
     """A new sandbox session of the caller's, connected; its id."""
-    made = await caller.post("/api/v1/whatsapp/sessions", json={"name": "phone", **fields})
+    made = await caller.post("/api/v1/whatsapp/sessions", json={"name": "phone", "engine": "sandbox", **fields})
     assert made.status_code == 201, made.text
     path = f"/api/v1/whatsapp/sessions/{made.json()['sessionId']}"
 

@@ -62,7 +62,7 @@ async def test_companies_do_not_share_keys(api: Api, pool: Pool) -> None:
 
 
 async def test_the_operator_s_keys_count_for_the_company_that_is_named(api: Api, pool: Pool) -> None:
-    """By the body, or by the thing in the path; without either it is told to leave the key out."""
+    """By the body, or by the thing in the path; what belongs to no company is done each time."""
     company_id = await api.make_tenant()
     headers = {"Idempotency-Key": "a"}
     answers = [
@@ -71,7 +71,11 @@ async def test_the_operator_s_keys_count_for_the_company_that_is_named(api: Api,
     assert answers[0].content == answers[1].content
     rotated = [await api.post(f"{KEYS}/{answers[0].json()['id']}/rotate", headers=headers) for _ in range(2)]
     assert rotated[0].json() == rotated[1].json()
-    unnamed = await api.post("/api/v1/admin/tenants", json={"name": "x"}, headers=headers)
+    made = [
+        await api.post("/api/v1/admin/tenants", json={"name": "x"}, headers=headers) for _ in range(2)
+    ]
+    assert [(each.status_code, "Idempotent-Replayed" in each.headers) for each in made] == [(201, False)] * 2
+    unnamed = await api.post("/api/v1/webhooks/endpoints", json={"url": "https://x.example"}, headers=headers)
     assert (unnamed.status_code, unnamed.json()["code"]) == (400, "company_required")
     unknown = await api.post(KEYS, json={**BODY, "companyId": "ten_x"}, headers=headers)
     assert unknown.status_code == 404

@@ -155,7 +155,6 @@ async def test_settings(live: Api) -> None:
         ({}, 400, "name"),
         ({"name": ""}, 400, "name"),
         ({"name": "x", "engine": "telegram"}, 400, "engine"),
-        ({"name": "x", "engine": "neonize"}, 501, None),
         ({"name": "x", "colour": "red"}, 400, "colour"),
         ({"name": "x", "limits": {"perMinute": -1}}, 400, "limits.perMinute"),
         ({"name": "x", "limits": {"perMinute": True}}, 400, "limits.perMinute"),
@@ -236,7 +235,6 @@ async def test_sandbox_switched_off(pool: Pool, url: str) -> None:
     """Without the sandbox its routes answer 404 and no session of it can be made."""
     async with serve_api(pool, url, config=Config(sandbox=Sandbox(enabled=False))) as operator:
         api = await operator.as_tenant()
-        assert (await api.post(SESSIONS, json={"name": "x"})).status_code == 501
         assert (await api.post(SESSIONS, json={"name": "x", "engine": "sandbox"})).status_code == 501
         assert (await api.post(f"{SESSIONS}/ses_x/sandbox/scan")).status_code == 404
 
