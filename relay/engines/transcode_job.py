@@ -1,0 +1,55 @@
+"""What the server and its converting child say to each other, one JSON line each way.
+
+    transcode.py ──Job──► transcode_child.py ──Found | Refused──► transcode.py
+
+The child reads a stranger's file, so its words are a claim: they are decoded by these types and hold no path.
+"""
+
+from msgspec import Struct
+
+from relay.model.message import MessageType
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What one conversion may take, kept by the kernel."""
+
+    memory_bytes: int = 1024 * 1024 * 1024
+    """Of address space; the libraries alone take 120 MB of it."""
+    cpu_seconds: int = 45
+    output_bytes: int = 64 * 1024 * 1024
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    path: str
+    target: str
+    """Where a converted file goes; made by the child, and left empty when the file goes as it is."""
+    kind: MessageType
+    voice: bool
+    limits: Limits
+
+
+class Found(Struct, frozen=True, kw_only=True, tag="found"):
+    """The file can be sent: as it is, or as `target` when it was converted."""
+
+    converted: bool = False
+    mimetype: str
+    seconds: int | None = None
+    width: int | None = None
+    height: int | None = None
+    thumbnail: bytes | None = None
+    waveform: bytes | None = None
+    animated: bool = False
+
+
+class Refused(Struct, frozen=True, kw_only=True, tag="refused"):
+    """`detail` is a sentence for people."""
+
+    detail: str
+
+
+class Refusal(Exception):
+    """Raised inside the child: the file cannot be sent as this kind."""
+
+
+DAMAGED = "The file could not be read: it is damaged, or of a kind that Relay does not know."
+TOO_COSTLY = "The file took more time or memory to prepare than is allowed. Send a shorter or smaller one, or send it as a document."
