@@ -170,12 +170,12 @@ class Account:
         for connection in self.connections:
             connection.end("", Node("conflict", {"type": "replaced"}))
 
-    def refuse_with(self, code: int, **attrs: str) -> None:
+    def refuse_with(self, reason: int, /, **attrs: str) -> None:
         """Answer its next logins with this failure code until `accept()`: 401 402 403 405 406 409 415 500 503.
 
         402 takes `code` and `expire` (seconds) along, 403 `logout_message_header` and the like.
         """
-        self.faults.refusal = {"reason": str(code), **attrs}
+        self.faults.refusal = {"reason": str(reason), **attrs}
 
     def accept(self) -> None:
         self.faults.refusal = None
