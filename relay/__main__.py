@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from relay import __version__, logs
-from relay.commands import deliveries, doctor, key, listen, migrate, session, tenant
+from relay.commands import deliveries, doctor, key, keys, listen, migrate, session, tenant
 from relay.commands.client import CallFailed
 from relay.commands.options import make_options
 from relay.config import Config, Role, load
@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(run=_check)
 
-    for group in (migrate, doctor, tenant, key, session, deliveries, listen):
+    for group in (migrate, doctor, tenant, key, keys, session, deliveries, listen):
         group.add_parser(commands, options)
     return parser
 

@@ -1,5 +1,5 @@
 """The operators' commands, one file a group: each adds its own part of the command line.
 
 tenant, key, session, deliveries, listen ──► the HTTP API, from anywhere
-migrate, doctor                          ──► the settings, the data folder and the database of this machine
+migrate, doctor, keys                    ──► the settings, the data folder and the database of this machine
 """

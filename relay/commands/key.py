@@ -21,7 +21,9 @@ _COLUMNS = {
 
 
 def add_parser(commands: Commands, options: Options) -> None:
-    group = commands.add_parser("key", help="API keys: create, list, revoke, rotate")
+    group = commands.add_parser(
+        "key", help="API keys: create, list, revoke, rotate (the master key: relay keys)"
+    )
     actions = group.add_subparsers(required=True, metavar="ACTION")
     base = [options.settings, options.server]
 

@@ -7,13 +7,10 @@ no row comes by another, on any machine.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
-import asyncpg
 from msgspec import Struct
 
-from relay.model.errors import NotReady
 from relay.store.pool import Connection
 from relay.vault import SealBroken, Vault, head_of
 
@@ -42,21 +39,10 @@ async def name_wrapping_key(conn: Connection, key_id: bytes) -> None:
     await conn.execute(_NAME, key_id)
 
 
-_WAIT_SECONDS = "10s"
-
-
-@asynccontextmanager
-async def one_at_a_time(conn: Connection) -> AsyncIterator[None]:
-    """No other rotation in the block. Raises NotReady."""
-    await conn.execute(f"SET lock_timeout = '{_WAIT_SECONDS}'")
-    try:
-        await conn.execute("SELECT pg_advisory_lock($1)", _LOCK)
-    except asyncpg.LockNotAvailableError:
-        raise NotReady("Another `relay keys` is at work on this database: wait until it has ended.") from None
-    try:
-        yield
-    finally:
-        await conn.execute("SELECT pg_advisory_unlock($1)", _LOCK)
+async def lock_rotation(conn: Connection) -> None:
+    """No other rotation until `conn` is closed. Raises asyncpg.LockNotAvailableError, as every later wait of it."""
+    await conn.execute("SET lock_timeout = '10s'")
+    await conn.execute("SELECT pg_advisory_lock($1)", _LOCK)
 
 
 class Place(Struct, frozen=True, kw_only=True):
