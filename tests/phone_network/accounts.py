@@ -95,6 +95,8 @@ class Account:
     keys: DeviceKeys = field(default_factory=DeviceKeys.generate, repr=False)
     devices: dict[int, Device] = field(default_factory=dict, repr=False)
     faults: Faults = field(default_factory=Faults)
+    # WhatsApp asks some accounts for a passkey before it links anything to them.
+    needs_passkey: bool = False
     watch: Watch = field(default_factory=Watch, repr=False)
     next_device: int = 1
 

@@ -13,21 +13,27 @@ import ctypes
 import json
 import os
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 # Before the library: it brings libmagic.
 import pylibmagic  # noqa: F401
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 from neonize._binder import ProxySettings
 from neonize.aioze.client import NewAClient
 from neonize.events import INT_TO_EVENT
+from neonize.proto import Neonize_pb2
 from neonize.proto.Neonize_pb2 import JID
+from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message as WhatsAppMessage
+from neonize.utils import enum
 
 # Goes on behind the file's name, see the library's own "?_foreign_keys=on".
 FAST = "?_journal_mode=WAL&_synchronous=NORMAL&_foreign_keys=on&_x="
 # These two the library must see itself: who we are, and that we are connected.
 ME, CONNECTED = 0, 3
+# What a message is called in arguments: as written, and as the library tells of it.
+PROTOS = {"written": WhatsAppMessage, "told": Neonize_pb2.Message, "info": Neonize_pb2.MessageInfo}
 
 clients = {}
 # One start at a time: the library's maps are not locked.
@@ -49,13 +55,22 @@ say = make_say()
 
 
 def understand(argument):
-    """Arguments as JSON: {"jid": …} is an address, {"bytes": hex} bytes."""
+    """Arguments as JSON, and beyond it:
+
+    {"jid": …} an address, {"bytes": hex} bytes, {"enum": class, "name": …}, {"message": hex} a waE2E.Message
+    """
     if isinstance(argument, dict) and "jid" in argument:
         user, _, server = argument["jid"].rpartition("@")
         user, _, device = user.partition(":")
         return JID(User=user, Server=server, Device=int(device or 0), RawAgent=0, Integrator=0, IsEmpty=False)
+    if isinstance(argument, dict) and "proto" in argument:
+        return ParseDict(argument["fields"], PROTOS[argument["proto"]]())
     if isinstance(argument, dict) and "bytes" in argument:
         return bytes.fromhex(argument["bytes"])
+    if isinstance(argument, dict) and "enum" in argument:
+        return getattr(enum, argument["enum"])[argument["name"]]
+    if isinstance(argument, dict) and "message" in argument:
+        return WhatsAppMessage.FromString(bytes.fromhex(argument["message"]))
     return [understand(one) for one in argument] if isinstance(argument, list) else argument
 
 
@@ -64,7 +79,7 @@ def explain(result):
         return MessageToDict(result)
     if isinstance(result, bytes):
         return {"bytes": result.hex()}
-    if isinstance(result, list | tuple):
+    if isinstance(result, Sequence) and not isinstance(result, str):
         return [explain(one) for one in result]
     return result if isinstance(result, str | int | float | bool | dict | None) else str(result)
 
@@ -82,6 +97,11 @@ def listen(client, name):
     async def subscribed(_client, _message):
         """Never called: it only makes the library send this kind of event."""
 
+    def tell_status(_uuid, pointer):
+        say({"client": name, "event": "login", "fields": {"status": ctypes.string_at(pointer).decode()}})
+
+    # How linking ends: "success", "timeout", "passkey-request" and others. The library has no event for it.
+    client._NewAClient__onLoginStatus = tell_status
     client.event.execute = execute
     for code in INT_TO_EVENT:
         client.event.list_func[code] = subscribed
@@ -111,7 +131,10 @@ async def do(command):
             result = await open_client(command["client"], command["open"])
         else:
             call = getattr(clients[command["client"]], command["call"])
-            result = call(*understand(command.get("args", [])), **command.get("options", {}))
+            result = call(
+                *understand(command.get("args", [])),
+                **{name: understand(value) for name, value in command.get("options", {}).items()},
+            )
             result = await result if asyncio.iscoroutine(result) else result
         say({"id": command["id"], "result": explain(result)})
     except Exception as error:  # noqa: BLE001 - it is told to whoever gave the command

@@ -4,12 +4,14 @@ pair-success (the account's signature, sealed with the shared secret) → pair-d
 """
 
 import hmac
+import json
+import secrets
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from tests.phone_network.accounts import Account, Device, PreKeys
-from tests.phone_network.connection import Connection
+from tests.phone_network.connection import SERVER, Connection
 from tests.phone_network.node import Node
 from tests.phone_network.protobufs import waAdv, waCompanionReg
 from tests.phone_network.signal.keys import verify
@@ -48,6 +50,9 @@ class Applicant:
 
 async def link(network: "WhatsApp", account: Account, applicant: Applicant, secret: bytes) -> Device:
     """`secret` is the advSecret that only the phone and the companion know. Raises LinkFailed."""
+    if account.needs_passkey:
+        applicant.connection.send(_passkey_request(applicant.connection))
+        raise LinkFailed("this account links nothing without a passkey")
     number = account.next_device
     account.next_device += 1
     identity = applicant.prekeys.identity
@@ -67,6 +72,13 @@ async def link(network: "WhatsApp", account: Account, applicant: Applicant, secr
     account.devices[number] = device
     applicant.connection.end("515")
     return device
+
+
+def _passkey_request(connection: Connection) -> Node:
+    """What a browser would be asked to sign (WebAuthn)."""
+    options = {"challenge": secrets.token_urlsafe(32), "rpId": "whatsapp.com", "allowCredentials": []}
+    attrs = {"from": SERVER, "type": "passkey_prologue_request", "id": connection.next_id()}
+    return Node("notification", attrs, [Node("passkey_request_options", {}, json.dumps(options).encode())])
 
 
 def _vouch(network: "WhatsApp", account: Account, companion_identity: bytes) -> Any:

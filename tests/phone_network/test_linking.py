@@ -63,6 +63,18 @@ async def test_an_expired_qr_code_links_nobody(network: WhatsApp, tmp_path: Path
         await account.scan(text)
 
 
+async def test_an_account_that_needs_a_passkey_is_not_linked(network: WhatsApp, tmp_path: Path) -> None:
+    """The library says why, through its login status only."""
+    account = network.new_account(phone=PHONE)
+    account.needs_passkey = True
+    async with Clients(network) as clients:
+        client = await clients.open(tmp_path / "a.db")
+        with pytest.raises(LinkFailed, match="passkey"):
+            await account.scan(await client.qr())
+        assert (await client.event("login"))["status"] == "passkey-request"
+    assert not account.devices
+
+
 async def test_a_linked_file_connects_again_without_linking(network: WhatsApp, tmp_path: Path) -> None:
     """The second process shows no QR code, logs in with its Noise key and keeps its prekeys."""
     account = network.new_account(phone=PHONE)
