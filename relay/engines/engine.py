@@ -24,7 +24,11 @@ class Account(Struct, frozen=True, kw_only=True):
     session_id: SessionId
     tenant_id: TenantId
     auth: bytes | None
-    """What `AuthChanged` last gave; None when the account has to be linked."""
+    """What `AuthChanged` or `snapshot` last gave; None when the account has to be linked."""
+    auth_term: int | None = None
+    """The lease's term under which that was."""
+    term: int = 1
+    """The lease's, under which the engine is to run."""
     link_method: Literal["qr", "code"] = "qr"
     link_phone: str | None = None
     proxy: str | None = None
@@ -33,7 +37,7 @@ class Account(Struct, frozen=True, kw_only=True):
 # --- signals: how the connection stands -------------------------------------------------------------------------
 
 
-class _Signal(Struct, frozen=True, kw_only=True):
+class _Signal(Struct, frozen=True, kw_only=True, tag=True):
     pass
 
 
@@ -305,7 +309,13 @@ class Engine(Protocol):
         """Disconnect, hand over what is still arriving, then stop. Safe in every state, and twice."""
 
     async def logout(self) -> None:
-        """Remove this device from the account, then stop."""
+        """Remove this device from the account; `LoggedOut` may follow."""
+
+    async def forget(self) -> None:
+        """Remove what this machine keeps of the account; the engine is stopped."""
+
+    async def snapshot(self) -> bytes | None:
+        """The auth state as it is now; None when it has not changed since the last time, or is none of ours."""
 
     async def send(self, outgoing: Outgoing) -> Sent: ...
 

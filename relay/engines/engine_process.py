@@ -1,0 +1,232 @@
+"""An engine process: the native library and the accounts that it drives, apart from everything else.
+
+    python -m relay.engines.engine_process --socket FD --journal FOLDER --writer N
+
+    host ══socket══► main thread ──► pool of threads ──► library
+         ◄══════════ Said, Answer, Journaled ◄── library's threads ──► journal
+
+The library can end its process at any moment; that costs a reconnect of these accounts and nothing else. When the
+host is gone, so is this process, after it has disconnected its accounts and written down what was still coming. It
+ends without saying goodbye to the library: accounts that never finished linking cannot be stopped.
+"""
+
+import argparse
+import os
+import signal
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from relay.engines import channel
+from relay.engines.binding import Library
+from relay.engines.channel import LENGTH, Answer, Call, Journaled, Ping, Said, Start, Stop, Telling, Trouble
+from relay.engines.engine import Connected as ConnectedSignal
+from relay.engines.engine import Entry, Linked, Outgoing, Signal
+from relay.engines.journal_file import Record, Writer
+from relay.engines.neonize import Account
+from relay.engines.transcode import Prepared
+from relay.model.errors import Conflict, NotConnected, RelayError
+from relay.model.ids import SessionId
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock; there nobody shares the folder
+    fcntl = None  # type: ignore[assignment]
+
+_CALLS_AT_ONCE = 64
+_UPLOADS_AT_ONCE = 2
+_FAREWELL_SECONDS = 4.0
+_LOCK_SECONDS = 6.0
+_LOCK_LOOK_SECONDS = 0.05
+
+
+class EngineProcess:
+    """The accounts of this process, and its one socket to the host."""
+
+    def __init__(self, host: socket.socket, journal: Writer) -> None:
+        self._host = host
+        self._journal = journal
+        self._library = Library()
+        self._accounts: dict[SessionId, tuple[Account, int]] = {}
+        """With the lock on its file."""
+        self._sending = threading.Lock()
+        # The library's maps are not safe while an account begins or ends.
+        self._one_at_a_time = threading.Lock()
+        self._uploads = threading.Semaphore(_UPLOADS_AT_ONCE)
+        self._pool = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="call")
+        self._grown = threading.Event()
+
+    def serve(self) -> None:
+        """Until the host is gone."""
+        threading.Thread(target=self._ring, daemon=True).start()
+        while (packed := self._receive()) is not None:
+            question = channel.decode_question(packed)
+            if isinstance(question, Ping):
+                self._tell(Answer(number=question.number))
+            else:
+                self._pool.submit(self._answer, question)
+        self._say_farewell()
+
+    def _receive(self) -> bytes | None:
+        head = self._receive_exactly(LENGTH.size)
+        return None if head is None else self._receive_exactly(LENGTH.unpack(head)[0])
+
+    def _receive_exactly(self, size: int) -> bytes | None:
+        received = bytearray()
+        while len(received) < size:
+            try:
+                chunk = self._host.recv(size - len(received))
+            except OSError:
+                return None
+            if not chunk:
+                return None
+            received += chunk
+        return bytes(received)
+
+    def _tell(self, telling: Telling) -> None:
+        try:
+            with self._sending:
+                self._host.sendall(channel.frame(telling))
+        except OSError:
+            # The host is gone: the main thread has seen it, too.
+            return
+
+    def _ring(self) -> None:
+        """One ring for all that was journaled since the last one."""
+        while True:
+            self._grown.wait()
+            self._grown.clear()
+            self._tell(Journaled())
+
+    def _say_farewell(self) -> None:
+        """Nobody asks any more: what the library still holds goes into the journal, for the host that comes next."""
+        threading.Timer(_FAREWELL_SECONDS, os._exit, [1]).start()
+        linked = [account for account, _held in self._accounts.values() if not account.is_linking]
+        leaving = [threading.Thread(target=account.disconnect) for account in linked]
+        for thread in leaving:
+            thread.start()
+        for thread in leaving:
+            thread.join()
+        os._exit(0)
+
+    # --- questions ----------------------------------------------------------------------------------------------
+
+    def _answer(self, question: Start | Stop | Call) -> None:
+        try:
+            result = self._do(question)
+            answer = Answer(number=question.number, result=msgspec.to_builtins(result))
+        except RelayError as error:
+            answer = Answer(
+                number=question.number, error=type(error).__name__, code=error.code, detail=error.detail
+            )
+        except Exception as error:  # noqa: BLE001 - every question is answered
+            self._tell(
+                Trouble(session_id=question.session_id, what="engine.call_broke", error=type(error).__name__)
+            )
+            answer = Answer(
+                number=question.number,
+                error="EngineError",
+                code="engine_error",
+                detail="The engine could not do it.",
+            )
+        self._tell(answer)
+
+    def _do(self, question: Start | Stop | Call) -> Any:
+        match question:
+            case Start():
+                self._start(question)
+            case Stop():
+                self._stop(question.session_id)
+            case Call():
+                return self._call(question)
+        return None
+
+    def _start(self, wanted: Start) -> None:
+        # A process whose host was killed may still be writing down what it has; two in one file would spoil it.
+        held = take_lock(Path(wanted.path).with_suffix(".lock"), patience_seconds=_LOCK_SECONDS)
+        with self._one_at_a_time:
+            account = Account(self._library, wanted, self)
+            self._accounts[wanted.session_id] = (account, held)
+            account.start()
+
+    def _stop(self, session_id: SessionId) -> None:
+        account, held = self._accounts.pop(session_id, (None, -1))
+        if account is not None:
+            account.disconnect()
+            with self._one_at_a_time:
+                account.stop()
+            os.close(held)
+
+    def _call(self, call: Call) -> Any:
+        account, _held = self._accounts.get(call.session_id, (None, -1))
+        if account is None:
+            raise NotConnected("The session is not connected.")
+        if call.method != "send":
+            return getattr(account, call.method)(**call.arguments)
+        outgoing = msgspec.convert(call.arguments["outgoing"], Outgoing)
+        prepared = msgspec.convert(call.arguments["prepared"], Prepared | None)
+        if prepared is None:
+            return account.send(outgoing, None)
+        # A file is in memory three times while it is being sent.
+        with self._uploads:
+            return account.send(outgoing, prepared)
+
+    # --- Outside: what accounts say -----------------------------------------------------------------------------
+
+    def say(self, account: Account, signal: Signal) -> None:
+        if account.is_linking and isinstance(signal, ConnectedSignal):
+            # All that the phone had to do is done; the live connection is another process's.
+            self._tell(
+                Said(session_id=account.wanted.session_id, signal=Linked(phone=signal.phone, lid=signal.lid))
+            )
+            os._exit(0)
+        self._tell(Said(session_id=account.wanted.session_id, signal=signal))
+
+    def journal(self, account: Account, entry: Entry) -> None:
+        self._journal.append(Record(account.wanted.tenant_id, account.wanted.session_id, entry))
+        self._grown.set()
+
+    def set_aside(self, account: Account, code: int, event: bytes) -> None:
+        kept = {"session": account.wanted.session_id, "code": code, "event": event}
+        self._journal.set_aside(msgspec.json.encode(kept))
+
+    def trouble(self, account: Account, what: str, error: str) -> None:
+        self._tell(Trouble(session_id=account.wanted.session_id, what=what, error=error))
+
+
+def take_lock(path: Path, *, patience_seconds: float) -> int:
+    """The descriptor that holds it. Raises Conflict when somebody else keeps it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    until = time.monotonic() + patience_seconds
+    while fcntl is not None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError:
+            if time.monotonic() > until:
+                os.close(descriptor)
+                raise Conflict("Another process still works with this account.") from None
+            time.sleep(_LOCK_LOOK_SECONDS)
+    return descriptor
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--socket", type=int, required=True)
+    parser.add_argument("--journal", type=Path, required=True)
+    parser.add_argument("--writer", type=int, required=True)
+    options = parser.parse_args()
+    # Ctrl+C and the like reach a whole group; the end of this process is the host's word.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    host = socket.socket(fileno=options.socket)
+    EngineProcess(host, Writer(options.journal, options.writer)).serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""The auth state of accounts that are connected from this machine: files in memory, never on a disk.
+
+    snapshot (sealed in Postgres) ──restore, drop ratchets──► live file ──engine process works in it
+              ▲                                                   │
+              └──────────── SQLite's own backup, compressed ──────┘   taken here, never in the engine's process
+
+A live file knows the lease's term under which it was last used. Where nobody else has held the session since, an engine
+goes on from it as it is. Otherwise somebody may have used a copy meanwhile: then the newest there is, is taken, without
+its ratchets, so that the first message each way makes new ones.
+"""
+
+import hashlib
+import os
+import sqlite3
+import stat
+import zlib
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+from relay.model.errors import ConfigError
+from relay.model.ids import SessionId
+
+_MEMORY = Path("/dev/shm")  # noqa: S108 - the folder made there is checked to be ours alone
+_PARTS = (".db", ".db-wal", ".db-shm", ".term", ".lock")
+
+
+def open_folder(data_dir: Path) -> Path:
+    """The private folder of this Relay's live files. Raises ConfigError where somebody else has made it."""
+    name = f"relay-{os.getuid()}-{hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:16]}"
+    folder = _MEMORY / name if os.access(_MEMORY, os.W_OK) else data_dir / "live"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise ConfigError(
+            f"{folder}: must be a folder that only this user can enter; remove it and start again."
+        )
+    return folder
+
+
+def sweep(folder: Path, known: Iterable[SessionId]) -> None:
+    """Remove what belongs to sessions that are no more."""
+    names = set(known)
+    for path in folder.iterdir():
+        if path.name.partition(".")[0] not in names:
+            path.unlink(missing_ok=True)
+
+
+def list_sessions(folder: Path) -> list[SessionId]:
+    return sorted({SessionId(path.name.partition(".")[0]) for path in folder.iterdir()})
+
+
+class LiveFile:
+    """One session's. Its methods block; none but `snapshot` is for while an engine works in it."""
+
+    def __init__(self, folder: Path, session_id: SessionId) -> None:
+        self._base = folder / session_id
+        self._seen: tuple[object, ...] | None = None
+
+    @property
+    def path(self) -> Path:
+        return self._part(".db")
+
+    def _part(self, ending: str) -> Path:
+        return self._base.with_name(self._base.name + ending)
+
+    def make_ready(self, *, term: int, auth: bytes | None, auth_term: int | None) -> bool:
+        """Bring the file up to the newest state there is; False when there is none and the account must be linked."""
+        used_in = self._find_term()
+        if used_in is not None and used_in >= (auth_term or 0):
+            if used_in < term - 1:
+                drop_ratchets(self.path)
+        elif auth is not None:
+            self.remove()
+            self._write(zlib.decompress(auth))
+            drop_ratchets(self.path)
+        else:
+            self.remove()
+            self._touch()
+            self._note_term(term)
+            return False
+        self._note_term(term)
+        return True
+
+    def _find_term(self) -> int | None:
+        """Under which term a linked account's file was last used; None without one."""
+        try:
+            term = int(self._part(".term").read_text())
+            with closing(sqlite3.connect(self.path)) as db:
+                linked = db.execute("SELECT count(*) FROM whatsmeow_device").fetchone()[0]
+        except (OSError, ValueError, sqlite3.Error):
+            return None
+        return term if linked else None
+
+    def _note_term(self, term: int) -> None:
+        draft = self._part(".term.draft")
+        draft.write_text(str(term))
+        draft.rename(self._part(".term"))
+
+    def _touch(self) -> None:
+        """SQLite would make it, for everybody to read."""
+        os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+    def _write(self, image: bytes) -> None:
+        self._touch()
+        self.path.write_bytes(image)
+
+    def snapshot(self) -> bytes | None:
+        """The account's state as it is now; None when it has not changed since the last time."""
+        looks = self._look()
+        if looks == self._seen:
+            return None
+        with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(":memory:")) as copy:
+            source.backup(copy)
+            image = copy.serialize()
+        self._seen = looks
+        return zlib.compress(image, 1)
+
+    def _look(self) -> tuple[object, ...]:
+        found: list[object] = []
+        for ending in (".db", ".db-wal"):
+            try:
+                status = self._part(ending).stat()
+            except FileNotFoundError:
+                continue
+            found += [ending, status.st_mtime_ns, status.st_size]
+        return tuple(found)
+
+    def remove(self) -> None:
+        for ending in _PARTS:
+            self._part(ending).unlink(missing_ok=True)
+        self._seen = None
+
+
+def drop_ratchets(path: Path) -> None:
+    """Forget the sessions with all devices, and our own sender keys; identity and prekeys stay."""
+    with closing(sqlite3.connect(path)) as db, db:
+        own = [
+            jid.partition("@")[0].partition(":")[0]
+            for row in db.execute("SELECT jid, lid FROM whatsmeow_device")
+            for jid in row
+            if jid
+        ]
+        db.execute("DELETE FROM whatsmeow_sessions")
+        for user in own:
+            # A number's keys are under `user:device`, a LID's under `user_1:device`.
+            db.execute(
+                "DELETE FROM whatsmeow_sender_keys WHERE sender_id LIKE ? OR sender_id LIKE ?",
+                (f"{user}:%", f"{user}\\_%:%"),
+            )
