@@ -8,20 +8,20 @@ Encoding is bounded by the child's CPU limit: what is too long for it is refused
 """
 
 from fractions import Fraction
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
+from av.packet import Packet
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 from msgspec.structs import replace
 
-from relay.engines.transcode_job import Found, Refusal
+from relay.engines.transcode_job import DAMAGED, Found, Refusal
 from relay.engines.transcode_picture import THUMBNAIL_SIDE, Filter, encode_jpeg, fit, turned
 from relay.engines.transcode_source import (
     CLIPS,
-    check_size,
     find_picture,
     find_sound,
     list_frames,
@@ -31,8 +31,11 @@ from relay.engines.transcode_source import (
 )
 
 _MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
+# Containers that say when each picture is shown; AVI for one does not.
+_MOVABLE = ("matroska,webm", "flv", "mpegts")
 _SIDE_MOST = 1280
 _SOUND_RATE = 48_000
+_GAP_SAMPLES = _SOUND_RATE // 10
 _NO_PICTURE = "There is no moving picture in the file, or none that Relay can read."
 
 
@@ -42,7 +45,7 @@ def prepare_video(source: BinaryIO, target: BinaryIO) -> Found:
         first = _find_first(container, film)
         if film is None or first is None:
             raise Refusal(_NO_PICTURE)
-        plays = _plays(film, sound)
+        plays = _plays(film, sound) and container.format.name in (_MP4, *_MOVABLE)
         as_it_is = plays and container.format.name == _MP4 and container.metadata.get("major_brand") != "qt  "
         width, height = fit(first, side=None)
         found = Found(
@@ -68,7 +71,6 @@ def prepare_video(source: BinaryIO, target: BinaryIO) -> Found:
 def _find_first(container: InputContainer, film: VideoStream | None) -> av.VideoFrame | None:
     if film is None:
         return None
-    check_size(film.width, film.height)
     return next(list_pictures(container, film), None)
 
 
@@ -84,11 +86,27 @@ def _plays(film: VideoStream, sound: AudioStream | None) -> bool:
 def _move(container: InputContainer, mp4: OutputContainer) -> None:
     streams = [stream for stream in (find_picture(container), find_sound(container)) if stream is not None]
     places = {stream.index: mp4.add_stream_from_template(stream) for stream in streams}
+    undated: dict[int, list[Packet[Any]]] = {stream.index: [] for stream in streams}
     for packet in container.demux(*streams):
+        waiting = undated[packet.stream.index]
         # The last packet of a stream is empty: it only says that the stream has ended.
+        if packet.size:
+            waiting.append(packet)
         if packet.dts is not None:
-            packet.stream = places[packet.stream.index]
-            mp4.mux(packet)
+            _date(waiting)
+            for one in waiting:
+                one.stream = places[one.stream.index]
+            mp4.mux(waiting)
+            waiting.clear()
+    if any(undated.values()):
+        raise Refusal(DAMAGED)
+
+
+def _date(packets: "list[Packet[Any]]") -> None:
+    """Give the packets before the last one their decoding times: Matroska states none for the first few."""
+    *early, last = packets
+    for steps, packet in enumerate(reversed(early), start=1):
+        packet.dts = (last.dts or 0) - steps * max(1, last.duration or 1)
 
 
 def _encode(container: InputContainer, mp4: OutputContainer, first: av.VideoFrame) -> tuple[int, int]:
@@ -148,9 +166,14 @@ class _Sound:
         self._mp4 = mp4
         self._stream = mp4.add_stream("aac", rate=_SOUND_RATE, layout="stereo", bit_rate=96_000)
         self._resampler = av.AudioResampler(format="fltp", layout="stereo", rate=_SOUND_RATE)
+        self._next = 0
 
     def add(self, frame: av.AudioFrame | None) -> None:
         for samples in self._resampler.resample(frame):
+            # The clock of a broken file stutters and steps back, which MP4 refuses; only real gaps are kept.
+            if samples.pts is None or samples.pts < self._next + _GAP_SAMPLES:
+                samples.pts = self._next
+            self._next = samples.pts + samples.samples
             self._mp4.mux(self._stream.encode(samples))
 
     def finish(self) -> None:

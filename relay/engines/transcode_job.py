@@ -51,5 +51,14 @@ class Refusal(Exception):
     """Raised inside the child: the file cannot be sent as this kind."""
 
 
-DAMAGED = "The file could not be read: it is damaged, or of a kind that Relay does not know."
-TOO_COSTLY = "The file took more time or memory to prepare than is allowed. Send a shorter or smaller one, or send it as a document."
+PIXELS_MOST = 120_000_000
+"""The cameras of phones make 108 megapixels in one picture; 120 take half a gigabyte for a moment."""
+
+DAMAGED = (
+    "The file could not be read: it is damaged, of a kind that Relay does not know, "
+    f"or a picture of more than {PIXELS_MOST // 1_000_000} megapixels."
+)
+TOO_COSTLY = (
+    "The file took more time or memory to prepare than is allowed. "
+    "Send a shorter or smaller one, or send it as a document."
+)

@@ -16,7 +16,7 @@ from av.container import InputContainer
 from av.filter import Graph
 
 from relay.engines.transcode_job import DAMAGED, Found, Refusal
-from relay.engines.transcode_source import PICTURES, check_size, find_picture, list_pictures, open_source
+from relay.engines.transcode_source import PICTURES, find_picture, list_pictures, open_source
 
 Step = tuple[str, str]
 """A filter's name and its arguments."""
@@ -137,7 +137,6 @@ def _first_and_more(container: InputContainer) -> tuple[av.VideoFrame, Iterator[
     stream = find_picture(container)
     if stream is None:
         raise Refusal(DAMAGED)
-    check_size(stream.width, stream.height)
     pictures = list_pictures(container, stream)
     first = next(pictures, None)
     if first is None:

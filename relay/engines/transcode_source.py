@@ -12,12 +12,10 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from relay.engines.transcode_job import Refusal
+from relay.engines.transcode_job import PIXELS_MOST
 
 CLIPS = "mov,matroska,ogg,mp3,wav,aac,amr,flac,aiff,avi,flv,mpeg,mpegts,asf,gif"
 PICTURES = "jpeg_pipe,png_pipe,apng,webp_pipe,gif,bmp_pipe,tiff_pipe"
-PIXELS_MOST = 120_000_000
-"""The largest cameras in phones make 108 megapixels in one picture (200 when asked to)."""
 
 _CODECS = (
     "aac,aac_latm,ac3,alac,amrnb,amrwb,eac3,flac,mp2,mp2float,mp3,mp3float,opus,libopus,vorbis,libvorbis,wmav1,wmav2,"
@@ -98,10 +96,3 @@ def measure_seconds(container: InputContainer) -> int | None:
         if packet.pts is not None and packet.time_base is not None:
             end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
     return max(1, round(end)) if end else None
-
-
-def check_size(width: int, height: int) -> None:
-    if width * height > PIXELS_MOST:
-        raise Refusal(
-            f"The picture has {width} × {height} pixels; at most {PIXELS_MOST // 1_000_000} megapixels can be sent."
-        )
