@@ -13,20 +13,22 @@ import ctypes
 import json
 import os
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 # Before the library: it brings libmagic.
 import pylibmagic  # noqa: F401
-from google.protobuf.json_format import MessageToDict, ParseDict
-from google.protobuf.message import Message
-from neonize._binder import ProxySettings
-from neonize.aioze.client import NewAClient
-from neonize.events import INT_TO_EVENT
-from neonize.proto import Neonize_pb2
-from neonize.proto.Neonize_pb2 import JID
-from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message as WhatsAppMessage
-from neonize.utils import enum
+from google.protobuf.json_format import MessageToDict, ParseDict  # type: ignore[import-untyped]
+from google.protobuf.message import Message  # type: ignore[import-untyped]
+from neonize._binder import ProxySettings  # type: ignore[import-untyped]
+from neonize.aioze.client import NewAClient  # type: ignore[import-untyped]
+from neonize.events import INT_TO_EVENT  # type: ignore[import-untyped]
+from neonize.proto import Neonize_pb2  # type: ignore[import-untyped]
+from neonize.proto.Neonize_pb2 import JID  # type: ignore[import-untyped]
+from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message as WhatsAppMessage  # type: ignore[import-untyped]
+from neonize.utils import enum  # type: ignore[import-untyped]
 
 # Goes on behind the file's name, see the library's own "?_foreign_keys=on".
 FAST = "?_journal_mode=WAL&_synchronous=NORMAL&_foreign_keys=on&_x="
@@ -35,18 +37,21 @@ ME, CONNECTED = 0, 3
 # What a message is called in arguments: as written, and as the library tells of it.
 PROTOS = {"written": WhatsAppMessage, "told": Neonize_pb2.Message, "info": Neonize_pb2.MessageInfo}
 
-clients = {}
+clients: dict[str, Any] = {}
 # One start at a time: the library's maps are not locked.
 starting = asyncio.Lock()
 
 
-def make_say():
-    """Whatever the library prints goes to stderr; stdout is ours."""
-    out = os.dup(1)
+def make_say() -> Callable[[dict[str, Any]], None]:
+    """Whatever the library prints goes to stderr; stdout is ours, a whole line at a time from whatever thread."""
+    out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    lock = threading.Lock()
 
-    def say(what):
-        os.write(out, (json.dumps(what) + "\n").encode())
+    def say(what: dict[str, Any]) -> None:
+        with lock:
+            out.write(json.dumps(what).encode() + b"\n")
+            out.flush()
 
     return say
 
@@ -54,8 +59,8 @@ def make_say():
 say = make_say()
 
 
-def understand(argument):
-    """Arguments as JSON, and beyond it:
+def understand(argument: Any) -> Any:
+    """Arguments as JSON, and beyond it a few kinds.
 
     {"jid": …} an address, {"bytes": hex} bytes, {"enum": class, "name": …}, {"message": hex} a waE2E.Message
     """
@@ -74,7 +79,7 @@ def understand(argument):
     return [understand(one) for one in argument] if isinstance(argument, list) else argument
 
 
-def explain(result):
+def explain(result: Any) -> Any:
     if isinstance(result, Message):
         return MessageToDict(result)
     if isinstance(result, bytes):
@@ -84,20 +89,20 @@ def explain(result):
     return result if isinstance(result, str | int | float | bool | dict | None) else str(result)
 
 
-def listen(client, name):
+def listen(client: Any, name: str) -> None:
     """Every event is told, from the library's own thread, before the client object sees it."""
     pass_on = client.event.execute
 
-    def execute(uuid, pointer, size, code):
+    def execute(uuid: Any, pointer: int, size: int, code: int) -> None:
         fields = MessageToDict(INT_TO_EVENT[code].FromString(ctypes.string_at(pointer, size)))
         say({"client": name, "event": INT_TO_EVENT[code].DESCRIPTOR.name, "fields": fields})
         if code in (ME, CONNECTED):
             pass_on(uuid, pointer, size, code)
 
-    async def subscribed(_client, _message):
+    async def subscribed(_client: Any, _message: Any) -> None:
         """Never called: it only makes the library send this kind of event."""
 
-    def tell_status(_uuid, pointer):
+    def tell_status(_uuid: Any, pointer: int) -> None:
         say({"client": name, "event": "login", "fields": {"status": ctypes.string_at(pointer).decode()}})
 
     # How linking ends: "success", "timeout", "passkey-request" and others. The library has no event for it.
@@ -107,10 +112,10 @@ def listen(client, name):
         client.event.list_func[code] = subscribed
 
 
-async def open_client(name, path):
+async def open_client(name: str, path: str) -> None:
     client = clients[name] = NewAClient(path + FAST, uuid=name)
 
-    async def show(_client, text):
+    async def show(_client: Any, text: bytes) -> None:
         say({"client": name, "qr": text.decode()})
 
     client.event.qr(show)
@@ -120,15 +125,16 @@ async def open_client(name, path):
         task.add_done_callback(lambda done: tell_the_end(name, done))
 
 
-def tell_the_end(name, task):
+def tell_the_end(name: str, task: asyncio.Task[None]) -> None:
     error = None if task.cancelled() else task.exception()
     say({"client": name, "event": "ended", "fields": {"error": str(error) if error else ""}})
 
 
-async def do(command):
+async def do(command: dict[str, Any]) -> None:
     try:
         if "open" in command:
-            result = await open_client(command["client"], command["open"])
+            await open_client(command["client"], command["open"])
+            result = None
         else:
             call = getattr(clients[command["client"]], command["call"])
             result = call(
@@ -141,12 +147,12 @@ async def do(command):
         say({"id": command["id"], "error": f"{type(error).__name__}: {error}"})
 
 
-async def main():
+async def main() -> None:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(256))
     commands = asyncio.StreamReader(limit=2**26)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
-    tasks = set()
+    tasks: set[asyncio.Task[None]] = set()
     while line := await commands.readline():
         task = asyncio.create_task(do(json.loads(line)))
         tasks.add(task)

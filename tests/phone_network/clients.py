@@ -104,10 +104,10 @@ class Clients:
         return client
 
     async def command(self, **command: object) -> Any:
-        id = next(self._ids)
-        answer = self._answers[id] = asyncio.get_running_loop().create_future()
+        number = next(self._ids)
+        answer = self._answers[number] = asyncio.get_running_loop().create_future()
         assert self._process.stdin
-        self._process.stdin.write(json.dumps({"id": id, **command}).encode() + b"\n")
+        self._process.stdin.write(json.dumps({"id": number, **command}).encode() + b"\n")
         return await answer
 
     async def until(self, is_true: Any, what: str, *, within_seconds: float = DEFAULT_SECONDS) -> None:

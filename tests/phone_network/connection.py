@@ -87,9 +87,10 @@ class Connection:
 
     async def request(self, content: Node, **attrs: str) -> Node:
         """Send an <iq type=set> and give the client's answer. Raises ConnectionError when the connection ends first."""
-        id = self.next_id()
-        answer = self._answers[id] = asyncio.get_running_loop().create_future()
-        self.send(Node("iq", {"from": SERVER, "type": "set", "id": id, **attrs}, [content]))
+        name = self.next_id()
+        answer: asyncio.Future[Node] = asyncio.get_running_loop().create_future()
+        self._answers[name] = answer
+        self.send(Node("iq", {"from": SERVER, "type": "set", "id": name, **attrs}, [content]))
         return await answer
 
     def end(self, code: str, *children: Node) -> None:

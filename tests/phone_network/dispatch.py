@@ -93,7 +93,7 @@ def _settle(connection: Connection, node: Node) -> None:
     listed = node.find("list")
     if listed:
         ids += [item.attr("id") for item in listed.all("item")]
-    for id in ids:
-        device.pending.pop(key_of(tag, id, node.attr("to"), node.attr("participant")), None)
+    for name in ids:
+        device.pending.pop(key_of(tag, name, node.attr("to"), node.attr("participant")), None)
     if not device.pending:
         device.account.watch.changed()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.phone_network.accounts import Account, Device, PreKeys
 from tests.phone_network.connection import SERVER, Connection
-from tests.phone_network.node import Node
+from tests.phone_network.node import Attribute, Node
 from tests.phone_network.protobufs import waAdv, waCompanionReg
 from tests.phone_network.signal.keys import verify
 
@@ -77,7 +77,11 @@ async def link(network: "WhatsApp", account: Account, applicant: Applicant, secr
 def _passkey_request(connection: Connection) -> Node:
     """What a browser would be asked to sign (WebAuthn)."""
     options = {"challenge": secrets.token_urlsafe(32), "rpId": "whatsapp.com", "allowCredentials": []}
-    attrs = {"from": SERVER, "type": "passkey_prologue_request", "id": connection.next_id()}
+    attrs: dict[str, Attribute] = {
+        "from": SERVER,
+        "type": "passkey_prologue_request",
+        "id": connection.next_id(),
+    }
     return Node("notification", attrs, [Node("passkey_request_options", {}, json.dumps(options).encode())])
 
 

@@ -8,7 +8,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from tests.phone_network.connection import SERVER, Connection, IqError
-from tests.phone_network.node import Node
+from tests.phone_network.node import Attribute, Node
 
 if TYPE_CHECKING:
     from tests.phone_network.network import WhatsApp
@@ -38,7 +38,7 @@ def log_in(network: "WhatsApp", connection: Connection, payload: Any) -> None:
     device.connection = connection
     connection.logged_in_as = device
     network.connections[device.account, device.number] = connection
-    attrs = {
+    attrs: dict[str, Attribute] = {
         "t": network.timestamp(),
         "location": "rva",
         "lid": device.lid,
@@ -65,10 +65,10 @@ async def _upload_prekeys(connection: Connection, node: Node) -> None:
 
 
 def _key(node: Node) -> tuple[int, bytes]:
-    id, value = node.find("id"), node.find("value")
-    if not (id and value):
+    number, value = node.find("id"), node.find("value")
+    if not (number and value):
         raise IqError(400, "bad-request")
-    return int.from_bytes(id.data, "big"), value.data
+    return int.from_bytes(number.data, "big"), value.data
 
 
 def _signed(node: Node) -> tuple[int, bytes, bytes]:

@@ -9,7 +9,6 @@
 Handlers join by name: network.iq, network.stanzas, network.https. Leaving the block raises what went wrong inside.
 """
 
-import asyncio
 import os
 import tempfile
 import time

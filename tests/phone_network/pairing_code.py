@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from tests.phone_network.accounts import Account, Device
 from tests.phone_network.connection import SERVER, Connection, IqError, give_up
 from tests.phone_network.linking import Applicant, LinkFailed, link
-from tests.phone_network.node import Node
+from tests.phone_network.node import Attribute, Node
 from tests.phone_network.signal.keys import KeyPair
 
 if TYPE_CHECKING:
@@ -79,8 +79,12 @@ class PairingCodes:
             Node("primary_identity_pub", {}, request.account.keys.identity.public),
             Node("link_code_pairing_ref", {}, request.reference),
         ]
-        id = request.applicant.connection.next_id()
-        attrs = {"from": SERVER, "type": REGISTRATION, "id": id, "t": self._network.timestamp()}
+        attrs: dict[str, Attribute] = {
+            "from": SERVER,
+            "type": REGISTRATION,
+            "id": request.applicant.connection.next_id(),
+            "t": self._network.timestamp(),
+        }
         return Node("notification", attrs, [Node(REGISTRATION, {"stage": "primary_hello"}, children)])
 
     async def _take(self, connection: Connection, node: Node) -> Node | None:

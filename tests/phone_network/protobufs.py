@@ -1,3 +1,4 @@
+# ruff: noqa: N816 - the names are those of the protocol's own packages
 """The library's protobufs without the library: importing `neonize` itself would load 70 MB of native code.
 
 The generated modules know each other by their folders' names (`waE2E.…_pb2`), so the folder that holds them goes on the

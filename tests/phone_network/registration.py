@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tests.phone_network.accounts import Account, Device
 from tests.phone_network.connection import SERVER, Connection
 from tests.phone_network.linking import Applicant, LinkFailed, link
-from tests.phone_network.node import Node
+from tests.phone_network.node import Attribute, Node
 
 if TYPE_CHECKING:
     from tests.phone_network.network import WhatsApp
@@ -29,7 +29,12 @@ class Registration:
         references = [f"2@{secrets.token_urlsafe(48)}" for _ in range(REFERENCES)]
         self._references |= dict.fromkeys(references, applicant)
         children = [Node("ref", {}, reference.encode()) for reference in references]
-        attrs = {"from": SERVER, "type": "set", "xmlns": "md", "id": connection.next_id()}
+        attrs: dict[str, Attribute] = {
+            "from": SERVER,
+            "type": "set",
+            "xmlns": "md",
+            "id": connection.next_id(),
+        }
         connection.send(Node("iq", attrs, [Node("pair-device", {}, children)]))
 
     def find(self, connection: Connection) -> Applicant | None:

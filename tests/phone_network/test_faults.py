@@ -140,8 +140,8 @@ async def test_what_came_meanwhile_waits_for_the_login(
         await client.event("Connected")
     await account.disconnected()
     device = only(account)
-    for id in ("one", "two", "three"):
-        network.deliver(device, news(account, id))
+    for name in ("one", "two", "three"):
+        network.deliver(device, news(account, name))
     assert len(device.pending) == 3
     async with Clients(network) as clients:
         client = await clients.open(tmp_path / "a.db")

@@ -12,17 +12,18 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 PINNED = bytes.fromhex("142375574d0a587166aae71ebe516437c4a28b73e3695c6ce1f7f9545da8ee6b")
 HERE = Path(__file__).resolve().parent
 
 
-def replace_root(library: str, root: bytes) -> None:
+def replace_root(library: Path, root: bytes) -> None:
     """Raises ImportError unless the pinned root was found exactly once."""
     found = []
     for line in Path("/proc/self/maps").read_text().splitlines():
         matched = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw\S* .* (/.*)$", line)
-        if matched and os.path.basename(matched[3]) == os.path.basename(library):
+        if matched and Path(matched[3]).name == library.name:
             start, end = int(matched[1], 16), int(matched[2], 16)
             content = ctypes.string_at(start, end - start)
             found += [start + at.start() for at in re.finditer(re.escape(PINNED), content)]
@@ -36,12 +37,12 @@ def replace_root(library: str, root: bytes) -> None:
 def watch_for_the_library(root: bytes) -> None:
     load = ctypes.CDLL.__init__
 
-    def load_and_replace(self, name, *args, **kwargs):
+    def load_and_replace(self: Any, name: Any, *args: Any, **kwargs: Any) -> None:
         load(self, name, *args, **kwargs)
-        if name and os.path.basename(os.fspath(name)).startswith("neonize-"):
-            replace_root(os.fspath(name), root)
+        if name and Path(name).name.startswith("neonize-"):
+            replace_root(Path(name), root)
 
-    ctypes.CDLL.__init__ = load_and_replace
+    ctypes.CDLL.__init__ = load_and_replace  # type: ignore[method-assign]
 
 
 def run_the_next_one() -> None:
