@@ -75,7 +75,13 @@ class PhoneNetwork(Protocol):
         """Something breaks: `FaultIn`'s fields."""
 
     async def read_outbox(self, account: Account) -> list[dict[str, Any]]:
-        """What the phones received from the account, oldest first."""
+        """What the phones, and WhatsApp, received from the account, oldest first, as the sandbox's outbox tells it.
+
+        Each has a `kind` and a `chat` (None where it is about none): `message` {type, content, replyTo, mentions, waId},
+        `edit` {waId, text}, `revoke` {waId}, `read` {waIds}, `typing` {typing}, `presence` {available},
+        `profile_name` {name}, `profile_picture` {sizeBytes}, `reject_call` {callId}. A message's content holds what a
+        phone can see of it.
+        """
 
 
 async def link(phones: PhoneNetwork, account: Account, listener: Listener) -> Engine:

@@ -1,17 +1,22 @@
 """Every engine: what people do reaches the journal, whole and in order."""
 
+import hashlib
 from typing import Any
 
 import pytest
 
-from relay.engines.engine import Acknowledged, Called, Connected, Edited, Reacted, Received, Revoked
+from relay.engines.engine import Acknowledged, Called, Connected, Edited, Outgoing, Reacted, Received, Revoked
 from relay.model.message import MessageType, Party
 from tests.engines.phones import PhoneNetwork, Recorder, link
+from tests.engines.test_send import text
 
 _MARIA = "+55 11 91234-5678"
 _MARIA_JID = "5511912345678@s.whatsapp.net"
 _GROUP = "120363041234567890@g.us"
-_FILE = {"mediaId": "med_0", "mimetype": "image/png", "fileName": "a.png"}
+
+
+def a_file(mimetype: str, **fields: str) -> dict[str, str]:
+    return {"mediaId": "med_0", "mimetype": mimetype, **fields}
 
 
 async def test_text(phones: PhoneNetwork) -> None:
@@ -32,42 +37,68 @@ async def test_text(phones: PhoneNetwork) -> None:
     ("type_", "content"),
     [
         ("text", {"text": "Olá 👋"}),
-        ("image", {**_FILE, "caption": "Look"}),
-        ("audio", _FILE),
-        ("video", _FILE),
-        ("document", _FILE),
-        ("sticker", _FILE),
+        ("image", a_file("image/jpeg", caption="Look")),
+        ("audio", a_file("audio/ogg")),
+        ("video", a_file("video/mp4", caption="Look")),
+        ("document", a_file("application/pdf", fileName="a.pdf")),
+        ("sticker", a_file("image/webp")),
         ("location", {"latitude": -23.5, "longitude": -46.6, "name": "Sé"}),
-        ("contact", {"name": "João", "phones": ["+5511955554444"]}),
-        ("poll", {"question": "When?", "options": ["Today", "Tomorrow"]}),
-        ("poll_vote", {"pollId": "P1", "options": ["Today"]}),
-        ("unsupported", {"what": "payment"}),
+        ("contact", {"name": "João", "phone": "+5511955554444"}),
+        ("poll", {"question": "When?", "options": ["Today", "Tomorrow"], "selectable": 1}),
     ],
 )
 async def test_every_type(phones: PhoneNetwork, type_: str, content: dict[str, Any]) -> None:
-    """Each type arrives as itself with its own fields."""
+    """Each type arrives as itself with its own fields; a file may lie at WhatsApp still."""
     account, heard = await phones.new_account(), Recorder()
     await link(phones, account, heard)
     await phones.say(account, **{"from": _MARIA}, type=type_, content=content)
 
     [message] = heard.list_of(Received)
-    assert (message.type, message.content) == (MessageType(type_), content)
+    assert message.type == MessageType(type_)
+    assert (
+        message.content.items() >= {key: value for key, value in content.items() if key != "mediaId"}.items()
+    )
+    assert message.media is not None or message.content.get("mediaId") == content.get("mediaId")
+
+
+async def test_unsupported(phones: PhoneNetwork) -> None:
+    """A kind that nobody here reads arrives all the same."""
+    account, heard = await phones.new_account(), Recorder()
+    await link(phones, account, heard)
+    await phones.say(account, **{"from": _MARIA}, type="unsupported", content={})
+    assert [message.type for message in heard.list_of(Received)] == [MessageType.UNSUPPORTED]
+
+
+async def test_poll_vote(phones: PhoneNetwork) -> None:
+    """A vote in a poll of ours names the poll, and what was chosen: by its words, or by their hashes."""
+    account, heard = await phones.new_account(), Recorder()
+    engine = await link(phones, account, heard)
+    poll = {"question": "When?", "options": ["Today", "Tomorrow"], "selectable": 1}
+    sent = await engine.send(Outgoing(chat=_MARIA_JID, type=MessageType.POLL, content=poll))
+    vote = {"waMessageId": sent.wa_id, "options": ["Tomorrow"]}
+    await phones.say(account, **{"from": _MARIA}, type="poll_vote", content=vote)
+
+    [message] = heard.list_of(Received)
+    assert (message.type, message.content["waMessageId"]) == (MessageType.POLL_VOTE, sent.wa_id)
+    hashed = [hashlib.sha256(b"Tomorrow").hexdigest()]
+    assert message.content.get("options") == ["Tomorrow"] or message.content.get("optionHashes") == hashed
 
 
 async def test_reply_and_mentions(phones: PhoneNetwork) -> None:
     """A reply names the message it answers; mentions name people."""
     account, heard = await phones.new_account(), Recorder()
-    await link(phones, account, heard)
+    engine = await link(phones, account, heard)
+    sent = await engine.send(text("Does João come?"))
     await phones.say(
         account,
         **{"from": _MARIA},
         text="@João yes",
-        replyTo="ABC",
+        replyTo=sent.wa_id,
         mentions=["5511955554444@s.whatsapp.net"],
     )
 
     [message] = heard.list_of(Received)
-    assert (message.reply_to, message.mentions) == ("ABC", ["5511955554444@s.whatsapp.net"])
+    assert (message.reply_to, message.mentions) == (sent.wa_id, ["5511955554444@s.whatsapp.net"])
 
 
 async def test_group(phones: PhoneNetwork) -> None:
@@ -115,22 +146,27 @@ async def test_changed_on_the_phone(phones: PhoneNetwork) -> None:
     """What the owner edits, reacts to or takes back on the phone says that it was the owner."""
     account, heard = await phones.new_account(), Recorder()
     await link(phones, account, heard)
+    await phones.say(account, **{"from": _MARIA}, text="I am on it", fromMe=True)
+    wa_id = heard.get(Received).wa_id
     for type_ in ("edit", "reaction", "revoke"):
-        await phones.say(account, **{"from": _MARIA}, type=type_, waId="A", text="👍", fromMe=True)
+        await phones.say(account, **{"from": _MARIA}, type=type_, waId=wa_id, text="👍", fromMe=True)
 
     own = Party(pn=heard.get(Connected).phone, lid=heard.get(Connected).lid)
     for change in (heard.get(Edited), heard.get(Reacted), heard.get(Revoked)):
         assert (change.from_me, change.sender, change.chat) == (True, own, _MARIA_JID)
+        assert change.wa_id == wa_id
 
 
 async def test_receipt(phones: PhoneNetwork) -> None:
     """A phone that reads on its own account says so of the messages it names."""
     account, heard = await phones.new_account(), Recorder()
-    await link(phones, account, heard)
-    await phones.say(account, **{"from": _MARIA}, type="receipt", waIds=["A", "B"], status="read")
+    engine = await link(phones, account, heard)
+    sent = [(await engine.send(text(words))).wa_id for words in ("Oi", "Quando?")]
+    await phones.say(account, **{"from": _MARIA}, type="receipt", waIds=sent, status="read")
 
-    receipt = heard.get(Acknowledged)
-    assert (receipt.wa_ids, receipt.chat, receipt.status) == (["A", "B"], _MARIA_JID, "read")
+    told = [receipt for receipt in heard.list_of(Acknowledged) if receipt.status == "read"]
+    assert {receipt.chat for receipt in told} == {_MARIA_JID}
+    assert sorted(wa_id for receipt in told for wa_id in receipt.wa_ids) == sorted(sent)
 
 
 async def test_call(phones: PhoneNetwork) -> None:
