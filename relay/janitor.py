@@ -15,6 +15,7 @@ from relay.model import ids
 from relay.model.ids import TenantId
 from relay.model.tenant import Tenant
 from relay.store import (
+    early_receipts,
     events,
     idempotency,
     messages,
@@ -75,6 +76,7 @@ class Janitor:
                 await rate_counters.delete_expired(conn)
                 await requests.delete_expired(conn)
                 await reply_tasks.delete_stale(conn)
+                await early_receipts.delete_stale(conn)
                 await sandbox.delete_old(conn)
         return False
 

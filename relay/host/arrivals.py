@@ -7,14 +7,24 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
-from relay.engines.engine import Acknowledged, Called, Edited, Entry, Reacted, Received, Revoked
+from relay.engines.engine import (
+    Acknowledged,
+    Called,
+    Edited,
+    Entry,
+    MediaRef,
+    Reacted,
+    Received,
+    Revoked,
+    Undecryptable,
+)
+from relay.engines.journal_file import Record
 from relay.host import facts
-from relay.host.journal import Record
 from relay.model.event import Event
-from relay.model.ids import ContactId, SessionId, new_message_id
+from relay.model.ids import ContactId, SessionId, new_media_id, new_message_id
 from relay.model.message import MessageType, Party
 from relay.store.contacts import Known, Meeting
-from relay.store.inbound import Change, ChatMove, NewMessage
+from relay.store.inbound import PLACEHOLDER, Change, ChatMove, NewMessage
 
 
 def sender_of(party: Party, *, from_me: bool) -> str:
@@ -47,7 +57,7 @@ def _who(entry: Entry) -> tuple[Party | None, str | None]:
     match entry:
         case Received(from_me=True) | Reacted(from_me=True):
             return party_of(entry.chat), None
-        case Received() | Called():
+        case Received() | Undecryptable() | Called():
             return entry.sender, entry.name
         case Reacted():
             return entry.sender, None
@@ -84,10 +94,21 @@ def new_message(record: Record, known: Known) -> NewMessage | None:
                 **row,
                 sender_name=entry.name,
                 type=entry.type,
-                content=entry.content,
+                content=entry.content if entry.media is None else _promise(entry.content, entry.media),
                 wa_id=entry.wa_id,
                 reply_to=entry.reply_to,
                 mentions=entry.mentions,
+            )
+        case Undecryptable():
+            row = _row(record, known, entry.sender, from_me=False, chat=entry.chat, at=entry.sent_at)
+            return NewMessage(
+                **row,
+                sender_name=entry.name,
+                type=MessageType.UNSUPPORTED,
+                content=PLACEHOLDER,
+                wa_id=entry.wa_id,
+                reply_to=None,
+                mentions=[],
             )
         case Reacted():
             row = _row(record, known, entry.sender, from_me=entry.from_me, chat=entry.chat, at=entry.at)
@@ -117,6 +138,13 @@ def new_message(record: Record, known: Known) -> NewMessage | None:
             return None
         case _ as never:
             assert_never(never)
+
+
+def _promise(content: dict[str, Any], media: MediaRef) -> dict[str, Any]:
+    """The content of a message whose file is still at WhatsApp, under the id that the file will have."""
+    told = {"mimetype": media.mimetype, "sizeBytes": media.size_bytes, "fileName": media.file_name}
+    known = {key: value for key, value in told.items() if value is not None}
+    return known | content | {"mediaId": new_media_id(), "mediaStatus": "pending"}
 
 
 def _row(
@@ -190,16 +218,3 @@ def change(
     return Change(
         session_id=record.session_id, chat=entry.chat, wa_id=wa_id, sender=sender, at=entry.at, value=value
     )
-
-
-def receipt_of(record: Record, receipt: Change) -> Record:
-    """A record of that one receipt alone; the same one, where it holds no other."""
-    if isinstance(record.entry, Acknowledged) and record.entry.wa_ids == [receipt.wa_id]:
-        return record
-    alone = Acknowledged(
-        wa_ids=[receipt.wa_id],
-        chat=receipt.chat,
-        status="read" if receipt.value == "read" else "delivered",
-        at=receipt.at,
-    )
-    return Record(record.tenant_id, record.session_id, alone)

@@ -81,6 +81,19 @@ def message_status(row: Any, at: datetime) -> Event:
     return _event(row, "message.status", at, data)
 
 
+def message_media(row: Any, at: datetime) -> Event:
+    """A message's file was fetched, or could not be; `row` is the message, whose content says so."""
+    content = row["content"]
+    data = _about(row) | {
+        "mediaId": content["mediaId"],
+        "status": content["mediaStatus"],
+        "error": content.get("mediaError"),
+        "mimetype": content.get("mimetype"),
+        "sizeBytes": content.get("sizeBytes"),
+    }
+    return _event(row, "message.media", at, data)
+
+
 def message_edited(row: Any) -> Event:
     return _event(row, "message.edited", row["edited_at"], _about(row) | {"content": row["content"]})
 

@@ -16,6 +16,7 @@ from relay.model.ids import ContactId, EventId, SessionId, TenantId
 EVENT_TYPES: dict[str, str] = {
     "message.received": "A message arrived, or the account's owner wrote one on the phone.",
     "message.status": "An outgoing message was sent, delivered, read, failed, or its outcome is unknown.",
+    "message.media": "A received message's file was fetched from WhatsApp, or could not be.",
     "message.edited": "A message's text was changed by its sender.",
     "message.revoked": "A message was deleted for everyone.",
     "message.reaction": "Somebody reacted to a message, or took the reaction back.",

@@ -8,6 +8,7 @@ written is swept after a day. Hosts on several machines share the folder (a netw
 
 import hashlib
 import os
+import secrets
 from collections.abc import AsyncIterable, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -56,25 +57,29 @@ class Blobs:
 
     def __init__(self, root: Path, *, max_bytes: int) -> None:
         self._root = root
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
 
     def path(self, media_id: str) -> Path:
         return self._root / media_id[-2:] / media_id
 
-    async def write(self, chunks: AsyncIterable[bytes]) -> Stored:
-        """Stream into a new file. Raises InvalidInput when it grows past the limit; nothing is left then."""
-        media_id = new_media_id()
+    async def write(self, chunks: AsyncIterable[bytes], *, media_id: MediaId | None = None) -> Stored:
+        """Stream into a new file, under a name that was promised or a new one.
+
+        Raises InvalidInput when it grows past the limit, and what `chunks` raises; nothing is left then.
+        """
+        media_id = media_id or new_media_id()
         path = self.path(media_id)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         digest, size = hashlib.sha256(), 0
-        part = path.with_suffix(".part")
+        # A name of its own: a promised file may be on its way twice, when a host was thought dead.
+        part = path.with_suffix(f".{secrets.token_hex(4)}.part")
         try:
             with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 async for chunk in chunks:
                     size += len(chunk)
-                    if size > self._max_bytes:
+                    if size > self.max_bytes:
                         raise InvalidInput(
-                            f"The file is larger than the {self._max_bytes} bytes allowed.",
+                            f"The file is larger than the {self.max_bytes} bytes allowed.",
                             code="media_too_large",
                         )
                     digest.update(chunk)

@@ -1,7 +1,8 @@
 """Contacts: somebody a session has met, by phone number, by LID, or by both, and always one row.
 
 A contact first known by one name and later by the other stays one: `resolve` fills in what it learns, and merges
-two rows that turn out to be the same person (the older id stays).
+two rows that turn out to be the same person (the older id stays). Its chat stays one too: what went by the LID goes by
+the number once that is known.
 """
 
 from collections.abc import Collection
@@ -12,6 +13,7 @@ import msgspec
 
 from relay.model.errors import NotFound
 from relay.model.ids import ContactId, SessionId, TenantId, new_contact_id
+from relay.store.chat_names import rename_lid
 from relay.store.pool import Connection
 
 
@@ -92,7 +94,7 @@ def _complete(found: dict[tuple[SessionId, str], Any], person: Meeting) -> bool:
 
 
 _LOCK_ONE = """
-    SELECT id FROM whatsapp_contacts WHERE session_id = $1 AND (pn = $2 OR lid = $3) ORDER BY id FOR UPDATE
+    SELECT id, pn, lid FROM whatsapp_contacts WHERE session_id = $1 AND (pn = $2 OR lid = $3) ORDER BY id FOR UPDATE
 """
 _INSERT = """
     INSERT INTO whatsapp_contacts (id, tenant_id, session_id, pn, lid, name) VALUES ($1, $2, $3, $4, $5, $6)
@@ -111,16 +113,32 @@ _MERGE = (
 
 async def _learn(conn: Connection, person: Meeting) -> None:
     rows = await conn.fetch(_LOCK_ONE, person.session_id, person.pn, person.lid)
-    if not rows:
+    if rows:
+        first, *others = [row["id"] for row in rows]
+        if others:
+            for sql in _MERGE:
+                await conn.execute(sql, first, person.session_id, others)
+        await conn.execute(_FILL_IN, first, person.pn, person.lid, person.name)
+    else:
         await conn.execute(
             _INSERT, new_contact_id(), person.tenant_id, person.session_id, person.pn, person.lid, person.name
         )
-        return
-    first, *others = [row["id"] for row in rows]
-    if others:
-        for sql in _MERGE:
-            await conn.execute(sql, first, person.session_id, others)
-    await conn.execute(_FILL_IN, first, person.pn, person.lid, person.name)
+    if person.pn and person.lid and (person.pn, person.lid) not in {(row["pn"], row["lid"]) for row in rows}:
+        await rename_lid(conn, person.session_id, lid=person.lid, pn=person.pn)
+
+
+_NUMBERS = """
+    SELECT c.session_id, c.lid, c.pn FROM unnest($1::text[], $2::text[]) AS m (session_id, lid)
+    JOIN whatsapp_contacts c ON c.session_id = m.session_id AND c.lid = m.lid WHERE c.pn IS NOT NULL
+"""
+
+
+async def list_numbers(
+    conn: Connection, lids: Collection[tuple[SessionId, str]]
+) -> dict[tuple[SessionId, str], str]:
+    """The numbers of those of (session, LID) whose number is known."""
+    rows = await conn.fetch(_NUMBERS, [session for session, _ in lids], [lid for _, lid in lids])
+    return {(row["session_id"], row["lid"]): row["pn"] for row in rows}
 
 
 def _contact(row: Any) -> Contact:
@@ -199,8 +217,13 @@ _DELETE = (
 )
 
 
+# Whoever stores a file of theirs has finished, and finds no contact after us.
+_LOCK = "SELECT FROM whatsapp_contacts WHERE tenant_id = $1 AND id = $2 FOR UPDATE"
+
+
 async def delete_contact(conn: Connection, tenant_id: TenantId, contact_id: ContactId) -> list[str]:
     """Remove everything of somebody; answers the ids of their media, whose files are the caller's to remove."""
+    await conn.execute(_LOCK, tenant_id, contact_id)
     contact = await get_contact(conn, tenant_id, contact_id)
     chats = [row["jid"] for row in await conn.fetch(_CHATS, tenant_id, contact.session_id, contact_id)]
     await conn.execute(_ADOPT, tenant_id, contact.session_id, contact_id, chats)

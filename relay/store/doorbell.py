@@ -27,12 +27,14 @@ Channel = Literal[
     "messages",
     "requests",
     "replies",
+    "media",
     "sandbox",
     "keys",
 ]
 """deliveries: something is owed · outgoing: a message is queued · sessions: what a tenant wants of one changed ·
 status: a session's status or QR changed · events: the log grew · messages: an outgoing one changed status ·
-requests: an engine was asked, or has answered · replies: a reply task is due · sandbox: the phone network was asked
+requests: an engine was asked, or has answered · replies: a reply task is due · media: an inbound file is
+to be fetched, or has been · sandbox: the phone network was asked
 something · keys: an API key changed."""
 
 _COALESCE_SECONDS = 0.005

@@ -4,7 +4,7 @@ Each is harmless when it is done again: a message has its name (session, chat, s
 reaction changes only what differs, a receipt only lifts. So a replay of the journal makes no second event.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -50,7 +50,6 @@ _VALUES = ", ".join(
     f"ARRAY (SELECT jsonb_array_elements_text({name} -> 'all'))" if name == "mentions" else name
     for name in _COLUMNS
 )
-_MENTIONS = list(_COLUMNS).index("mentions")
 _ARRAYS = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(_COLUMNS.values(), 1))
 _INSERT = f"""
     INSERT INTO whatsapp_messages ({_NAMES})
@@ -87,10 +86,38 @@ async def insert_messages(conn: Connection, messages: Sequence[NewMessage]) -> s
     """The ids that were new; a message that is there already, or twice in the batch, is not."""
     if not messages:
         return set()
+    return {row["id"] for row in await conn.fetch(_INSERT, *_message_columns(messages))}
+
+
+def _message_columns(messages: Sequence[NewMessage]) -> list[list[Any]]:
     columns = [[getattr(message, name) for message in messages] for name in _COLUMNS]
     # A list in an array would be taken for one more dimension of it.
     columns[_MENTIONS] = [{"all": message.mentions} for message in messages]
-    return {row["id"] for row in await conn.fetch(_INSERT, *columns)}
+    return columns
+
+
+PLACEHOLDER = {"undecryptable": True}
+"""The content of a message that could not be read yet."""
+# What was told for such a message is nothing; whoever replaces it tells of it for the first time.
+_REPLACE = f"""
+    UPDATE whatsapp_messages m
+    SET type = g.type, content = g.content, reply_to = g.reply_to, sender_name = g.sender_name,
+        sender_pn = g.sender_pn, sender_lid = g.sender_lid, contact_id = g.contact_id, sent_at = g.sent_at,
+        mentions = ARRAY (SELECT jsonb_array_elements_text(g.mentions -> 'all'))
+    FROM unnest({_ARRAYS}) AS g ({_NAMES})
+    WHERE m.session_id = g.session_id AND m.chat = g.chat AND m.sender = g.sender AND m.wa_id = g.wa_id
+      AND m.type = 'unsupported' AND m.content @> '{{"undecryptable": true}}'
+    RETURNING m.id, g.id AS given
+"""
+
+
+async def replace_placeholders(
+    conn: Connection, messages: Sequence[NewMessage]
+) -> dict[MessageId, MessageId]:
+    """Fill in what could not be read before; answers the rows' own ids by the ids given."""
+    if not messages:
+        return {}
+    return {row["given"]: row["id"] for row in await conn.fetch(_REPLACE, *_message_columns(messages))}
 
 
 _MOVE_CHATS = """
@@ -168,7 +195,7 @@ _EDIT = f"""
         edited_at = g.at
     FROM {_CHANGES}
     WHERE m.session_id = g.session_id AND m.chat = g.chat AND m.sender = g.sender AND m.wa_id = g.wa_id
-      AND (m.edited_at IS NULL OR m.edited_at < g.at)
+      AND (m.edited_at IS NULL OR m.edited_at < g.at) AND NOT m.content ? 'undecryptable'
     RETURNING m.*, g.n
 """
 _REVOKE = f"""
@@ -224,6 +251,24 @@ async def lift_messages(conn: Connection, receipts: Sequence[Change]) -> tuple[l
     )
     found = {row["n"] - 1 for row in known}
     return moved, [place for place in range(len(receipts)) if place not in found]
+
+
+_POLLS = """
+    SELECT m.id, m.session_id, m.chat, m.wa_id, m.content -> 'options' AS options
+    FROM unnest($1::text[], $2::text[], $3::text[]) AS g (session_id, chat, wa_id)
+    JOIN whatsapp_messages m ON m.session_id = g.session_id AND m.chat = g.chat AND m.wa_id = g.wa_id
+    WHERE m.type = 'poll'
+"""
+
+PollName: TypeAlias = tuple[str, str, str]
+"""Session, chat, WhatsApp id."""
+
+
+async def find_polls(conn: Connection, names: Collection[PollName]) -> dict[PollName, Row]:
+    """Each poll's `id` and `options`; whoever asked the question."""
+    columns = [list(column) for column in zip(*names, strict=True)]
+    rows = await conn.fetch(_POLLS, *columns) if names else []
+    return {(row["session_id"], row["chat"], row["wa_id"]): row for row in rows}
 
 
 _REPLY_TASKS = """

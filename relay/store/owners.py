@@ -5,12 +5,13 @@ from relay.store.pool import Connection
 
 _OWNER = "SELECT tenant_id FROM {} WHERE {} = $1 LIMIT 1"
 
-# By the id's prefix. A delivery that has ended lives on in its attempts only.
+# By the id's prefix. A delivery that has ended lives on in its attempts only, and
+# a file that is still to be fetched has no row of its own yet.
 _OWNERS: dict[str, tuple[str, ...]] = {
     "ses": (_OWNER.format("whatsapp_sessions", "id"),),
     "ctc": (_OWNER.format("whatsapp_contacts", "id"),),
     "msg": (_OWNER.format("whatsapp_messages", "id"),),
-    "med": (_OWNER.format("media", "id"),),
+    "med": (_OWNER.format("media", "id"), _OWNER.format("media_fetches", "media_id")),
     "ep": (_OWNER.format("endpoints", "id"),),
     "evt": (_OWNER.format("events", "id"),),
     "dlv": (_OWNER.format("deliveries", "id"), _OWNER.format("attempts", "delivery_id")),

@@ -3,67 +3,21 @@
 import secrets
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
-import msgspec
 import pytest
 
 from relay.engines.engine import Acknowledged, Called, Edited, Reacted, Revoked
-from relay.host.inbox import Inbox
-from relay.host.journal import Journal
-from relay.model.ids import SessionId, TenantId, new_message_id
 from relay.model.message import Party
-from relay.store import contacts, messages, outgoing
-from relay.store.doorbell import Doorbell
-from relay.store.messages import Filter
-from relay.store.outgoing import Accepted
+from relay.store import contacts
 from relay.store.pool import Pool
 from relay.vault import DataKey
 from tests.accounts import AT, MARIA, MARIA_CHAT, add_session, received, record_of
+from tests.desk import Account, Desk, sent
 from tests.owing import add_endpoint
 
-Account = tuple[TenantId, SessionId]
 DATA_KEY = DataKey(b"k" * 32)
-
-
-class Desk:
-    """A journal and its inbox on a test's own database."""
-
-    def __init__(self, pool: Pool, url: str, folder: Path, *, batch: int = 100) -> None:
-        self.pool = pool
-        self.now = 0.0
-        self.journal = Journal(folder)
-        self.inbox = Inbox(
-            pool, Doorbell(url, name="tests"), self.journal, batch=batch, monotonic=lambda: self.now
-        )
-
-    async def take(self, account: Account, *entries: Any) -> None:
-        """Journal `entries` and store them."""
-        for entry in entries:
-            self.journal.append(record_of(account, entry))
-        while await self.inbox.work():
-            pass
-
-    async def messages(self, account: Account) -> list[Any]:
-        async with self.pool.acquire() as conn:
-            found = await messages.list_messages(conn, account[0], Filter(), before=None, limit=200)
-        return found[::-1]
-
-    async def events(self, *types: str) -> list[dict[str, Any]]:
-        rows = await self.pool.fetch("SELECT type, body FROM events ORDER BY id")
-        return [msgspec.json.decode(row["body"]) for row in rows if not types or row["type"] in types]
-
-
-@pytest.fixture
-async def desk(pool: Pool, url: str, tmp_path: Path) -> Desk:
-    return Desk(pool, url, tmp_path)
-
-
-@pytest.fixture
-async def account(pool: Pool) -> Account:
-    async with pool.acquire() as conn:
-        return await add_session(conn)
 
 
 async def test_one_message_leaves_everything_of_it(desk: Desk, pool: Pool, account: Account) -> None:
@@ -202,7 +156,7 @@ async def test_only_its_sender_edits_or_revokes_a_message(desk: Desk, account: A
 
 async def test_receipts_only_lift(desk: Desk, pool: Pool, account: Account) -> None:
     """Read, then a late delivered: the status stays read; each move is one event and one line of history."""
-    await _sent(pool, account, "W1")
+    await sent(pool, account, "W1")
     for status in ("read", "delivered", "read"):
         await desk.take(account, Acknowledged(wa_ids=["W1"], chat=MARIA_CHAT, status=status, at=AT))
     (message,) = await desk.messages(account)
@@ -212,63 +166,51 @@ async def test_receipts_only_lift(desk: Desk, pool: Pool, account: Account) -> N
 
 
 async def test_a_receipt_before_its_send_is_settled_waits(desk: Desk, pool: Pool, account: Account) -> None:
-    """WhatsApp may report a message read before we have stored its id: the receipt is tried again, for a while."""
-    await desk.take(account, Acknowledged(wa_ids=["W1"], chat=MARIA_CHAT, status="read", at=AT))
-    await _sent(pool, account, "W1")
+    """WhatsApp may report a message read before we have stored its id: the receipt is tried again with every look."""
+    await desk.take(account, early("W1", "delivered"), early("W1", "read"))
+    await sent(pool, account, "W1")
     await desk.inbox.work()
+    (message,) = await desk.messages(account)
+    assert [line["status"] for line in message.history] == ["queued", "sending", "sent", "delivered", "read"]
+    assert [event["data"]["status"] for event in await desk.events()] == ["delivered", "read"]
+    assert await pool.fetchval("SELECT count(*) FROM early_receipts") == 0
+
+
+async def test_an_early_receipt_outlives_its_process(
+    desk: Desk, pool: Pool, url: str, tmp_path: Path, account: Account
+) -> None:
+    """Another host lifts it; so does one that starts an hour after everybody died."""
+    other = Desk(pool, url, tmp_path / "other")
+    await other.inbox.work()
+    await desk.take(account, early("W1", "read"))
+    await sent(pool, account, "W1")
+    await other.inbox.work()
+    assert [message.status for message in await desk.messages(account)] == ["sent"]
+    other.now += 1
+    await other.inbox.work()
     assert [message.status for message in await desk.messages(account)] == ["read"]
-    await desk.take(account, Acknowledged(wa_ids=["W2"], chat=MARIA_CHAT, status="read", at=AT))
-    desk.now += 31
-    await _sent(pool, account, "W2")
-    await desk.inbox.work()
-    assert [message.status for message in await desk.messages(account)] == ["read", "sent"]
+    await desk.take(account, early("W2", "read"))
+    await pool.execute("UPDATE early_receipts SET stored_at = now() - interval '1 hour'")
+    await sent(pool, account, "W2")
+    await Desk(pool, url, tmp_path / "late").inbox.work()
+    assert [message.status for message in await desk.messages(account)] == ["read", "read"]
 
 
 async def test_an_early_receipt_outlives_a_failed_batch(desk: Desk, pool: Pool, account: Account) -> None:
     """The database is away while a receipt waits for its message: it is still there afterwards."""
-    await desk.take(account, Acknowledged(wa_ids=["W1"], chat=MARIA_CHAT, status="read", at=AT))
+    await desk.take(account, early("W1", "read"))
     await pool.execute("ALTER TABLE events RENAME TO gone")
     desk.journal.append(record_of(account, received("W9")))
     with pytest.raises(asyncpg.UndefinedTableError):
         await desk.inbox.work()
     await pool.execute("ALTER TABLE gone RENAME TO events")
-    await _sent(pool, account, "W1")
+    await sent(pool, account, "W1")
     await desk.inbox.work()
     assert {message.status for message in await desk.messages(account)} == {"read", "received"}
 
 
-async def _sent(pool: Pool, account: Account, wa_id: str) -> None:
-    """A message that went out and is settled."""
-    tenant_id, session_id = account
-    message_id = new_message_id()
-    async with pool.acquire() as conn:
-        await outgoing.insert_accepted(
-            conn,
-            [
-                Accepted(
-                    id=message_id,
-                    tenant_id=tenant_id,
-                    session_id=session_id,
-                    chat=MARIA_CHAT,
-                    origin="api",
-                    type="text",
-                    content={"text": "Bom dia"},
-                    reply_to=None,
-                    mentions=[],
-                    budgeted=False,
-                    at=AT,
-                )
-            ],
-        )
-        await conn.execute(
-            "INSERT INTO leases VALUES ($1, 'h', 1, now() + interval '1 hour') ON CONFLICT DO NOTHING",
-            session_id,
-        )
-        terms = await outgoing.claim_messages(conn, [message_id], holder="h")
-        settled = outgoing.Settlement(
-            id=message_id, term=terms[message_id], status="sent", at=AT, wa_id=wa_id
-        )
-        assert await outgoing.settle_messages(conn, [settled])
+def early(wa_id: str, status: Literal["delivered", "read"]) -> Acknowledged:
+    return Acknowledged(wa_ids=[wa_id], chat=MARIA_CHAT, status=status, at=AT)
 
 
 async def test_bots_are_asked_only_about_what_is_new(desk: Desk, pool: Pool) -> None:

@@ -275,10 +275,12 @@ def test_examples_of_message_events_have_the_fields_that_are_sent() -> None:
     """Field by field, against the functions that make the events."""
     row = {**structs.asdict(MESSAGE), "error": None, "edited_at": AT, "revoked_at": AT}
     call = structs.replace(MESSAGE, type="call")
+    file = {"mediaId": "med_1", "mediaStatus": "stored", "mimetype": "image/png", "sizeBytes": 1}
     made = [
         facts.message_received(MESSAGE, offline=False, history=False),
         facts.message_received(call, offline=False, history=False),
         facts.message_status(row, AT),
+        facts.message_media({**row, "content": file}, AT),
         facts.message_edited(row),
         facts.message_revoked(row),
         facts.message_reaction(MESSAGE),
