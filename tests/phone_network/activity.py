@@ -1,4 +1,4 @@
-"""What clients did that leaves no message behind: marked as read, typed, came online, subscribed, hung up.
+"""What clients did that leaves no message behind: marked as read, typed, came online, subscribed, hung up, fetched settings.
 
     await activity.first(Read, lambda read: message_id in read.message_ids)
 
@@ -66,8 +66,17 @@ class LoggedOut:
     reason: str
 
 
-Act: TypeAlias = Read | Typing | Online | Subscribed | Rejected | LoggedOut
-A = TypeVar("A", Read, Typing, Online, Subscribed, Rejected, LoggedOut)
+@dataclass(frozen=True)
+class Synced:
+    """A client was given a collection of the account's settings up to this version."""
+
+    by: Jid
+    collection: str
+    version: int
+
+
+Act: TypeAlias = Read | Typing | Online | Subscribed | Rejected | LoggedOut | Synced
+A = TypeVar("A", Read, Typing, Online, Subscribed, Rejected, LoggedOut, Synced)
 
 
 class Activity:
@@ -94,12 +103,14 @@ class Activity:
         kind: type[A],
         where: Callable[[A], bool] = lambda _: True,
         *,
+        number: int = 1,
         within_seconds: float = DEFAULT_SECONDS,
     ) -> A:
-        """The first act like that, waiting for it if need be. Raises TimeoutError."""
+        """The first act like that, or a later one; waits for it if need be. Raises TimeoutError."""
 
         def found() -> list[A]:
             return [act for act in self.all(kind) if where(act)]
 
-        await self._watch.until(found, f"a client is seen: {kind.__name__}", within_seconds=within_seconds)
-        return found()[0]
+        what = f"a client is seen: {kind.__name__} ({number})"
+        await self._watch.until(lambda: len(found()) >= number, what, within_seconds=within_seconds)
+        return found()[number - 1]

@@ -59,17 +59,22 @@ class Services:
     def set_push_name(self, account: Account, name: str) -> None:
         """The phone's user calls themselves otherwise; the companions fetch it."""
         account.name = name
-        state = self.app_state(account)
-        state.set_push_name(name, self.clock())
-        version = str(state.collection("critical_block").version)
+        self.app_state(account).set_push_name(name, self.clock())
+        self.tell_of_settings(account, "critical_block")
+
+    def tell_of_settings(self, account: Account, collection: str) -> None:
+        """A collection has changed: the companions fetch what they have not seen."""
+        version = str(self.app_state(account).collection(collection).version)
         attrs: dict[str, Attribute] = {
             "from": account.pn,
             "type": "server_sync",
             "id": secrets.token_hex(8).upper(),
         }
         attrs["t"] = str(int(self.clock()))
-        news = Node("collection", {"name": "critical_block", "version": version})
-        self.tell(account, Node("notification", attrs, [news]))
+        self.tell(
+            account,
+            Node("notification", attrs, [Node("collection", {"name": collection, "version": version})]),
+        )
 
     def tell(self, account: Account, node: Node) -> None:
         """Take a stanza to all linked devices of an account, to those that are away when they are back."""

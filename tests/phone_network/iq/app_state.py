@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from tests.phone_network.activity import Synced
 from tests.phone_network.app_state import AppState, BadPatch
 from tests.phone_network.connection import IqError
 from tests.phone_network.node import Attribute, Node
@@ -17,6 +18,9 @@ def register(network: "WhatsApp", services: "Services") -> None:
         state = services.app_state(connection.account)
         answered = answer(state, iq)
         connection.account.name = state.push_name() or connection.account.name
+        for collection in answered.children:
+            synced = Synced(connection.device.jid, collection.attr("name"), int(collection.attr("version")))
+            services.activity.record(synced)
         return answered
 
     network.iq["w:sync:app:state", "set"] = sync

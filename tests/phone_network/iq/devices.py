@@ -37,8 +37,8 @@ def bundles(wanted: Node, find: FindAccount, now: int) -> Node:
         jid = user.jid("jid")
         bundle = _bundle(jid, find)
         missing = [Node("error", {"code": "404", "text": "item-not-found"})]
-        known = [registration_node(bundle), *bundle_nodes(bundle)] if bundle else []
-        users.append(Node("user", {"jid": jid, "t": str(now)}, known or missing))
+        known = [registration_node(bundle), *bundle_nodes(bundle)] if bundle else missing
+        users.append(Node("user", {"jid": jid, "t": str(now)}, known))
     return Node("list", {}, users)
 
 
