@@ -203,6 +203,9 @@ _SETTLE = """
     UPDATE whatsapp_messages m
     SET status = s.status, wa_id = s.wa_id, error = s.error, contact_id = coalesce(m.contact_id, c.id),
         sent_at = s.at,
+        -- What went out goes by the number where that is known: its receipts will.
+        chat = CASE WHEN m.chat LIKE '%@lid' AND s.status <> 'queued' AND c.pn IS NOT NULL
+                    THEN c.pn || '@s.whatsapp.net' ELSE m.chat END,
         history = m.history || jsonb_build_array(jsonb_build_object('status', s.status, 'at', s.at))
     FROM unnest($1::text[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[], $6::text[])
       AS s (id, term, status, at, wa_id, error)

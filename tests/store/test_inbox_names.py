@@ -1,0 +1,168 @@
+"""LID and phone number: one person is one contact and one chat, whichever name WhatsApp uses today."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.engines.engine import Acknowledged, Edited, Reacted, Revoked, Undecryptable
+from relay.model.message import Party
+from relay.store import contacts
+from relay.store.contacts import Meeting
+from relay.store.pool import Pool
+from tests.accounts import AT, MARIA, MARIA_CHAT, add_session, received
+from tests.desk import Account, Desk, queued, sent
+
+LID = Party(lid=MARIA.lid)
+LID_CHAT = f"{MARIA.lid}@lid"
+GROUP = "120363000000000001@g.us"
+
+
+def by_lid(wa_id: str, text: str = "Olá", **given: Any) -> Any:
+    return received(wa_id, text, **{"chat": LID_CHAT, "sender": LID} | given)
+
+
+async def chats(pool: Pool) -> dict[str, int]:
+    return {row["jid"]: row["unread"] for row in await pool.fetch("SELECT jid, unread FROM whatsapp_chats")}
+
+
+async def test_a_chat_by_lid_becomes_the_number_s(desk: Desk, pool: Pool, account: Account) -> None:
+    """Messages, senders, the chat with its unread, what is queued, reply tasks: all follow when the number is learned."""
+    await pool.execute("UPDATE whatsapp_sessions SET automation = true")
+    await desk.take(account, by_lid("W1"), by_lid("W2"), by_lid("G1", chat=GROUP))
+    waiting = await queued(pool, account, chat=LID_CHAT)
+    out = await sent(pool, account, "W3", chat=LID_CHAT)
+    await desk.take(account, received("W4"))
+    rows = await pool.fetch("SELECT id, wa_id, chat, sender, sender_pn, contact_id FROM whatsapp_messages")
+    named = {row["wa_id"] or row["id"]: (row["chat"], row["sender"]) for row in rows}
+    assert named == {
+        "W1": (MARIA_CHAT, MARIA_CHAT),
+        "W2": (MARIA_CHAT, MARIA_CHAT),
+        "G1": (GROUP, MARIA_CHAT),
+        waiting: (MARIA_CHAT, "me"),
+        "W3": (MARIA_CHAT, "me"),
+        "W4": (MARIA_CHAT, MARIA_CHAT),
+    }
+    assert {row["sender_pn"] for row in rows if row["sender"] != "me"} == {MARIA.pn}
+    assert len({row["contact_id"] for row in rows if row["id"] not in {waiting, out}}) == 1
+    assert await chats(pool) == {MARIA_CHAT: 3, GROUP: 1}
+    assert {row["chat"] for row in await pool.fetch("SELECT chat FROM reply_tasks")} == {MARIA_CHAT, GROUP}
+    assert await pool.fetchval("SELECT count(*) FROM whatsapp_contacts") == 1
+
+
+async def test_two_chats_become_one(desk: Desk, pool: Pool, account: Account) -> None:
+    """Met by number and by LID apart, then by both: the chats are merged and their unread summed."""
+    await desk.take(account, received("W1", sender=Party(pn=MARIA.pn)), by_lid("W2"), by_lid("W3"))
+    assert await chats(pool) == {MARIA_CHAT: 1, LID_CHAT: 2}
+    await desk.take(account, by_lid("W4", sender=MARIA))
+    assert await chats(pool) == {MARIA_CHAT: 4}
+    last = await pool.fetchval("SELECT last_message_id FROM whatsapp_chats")
+    assert last == (await desk.messages(account))[-1].id
+    assert {message.chat for message in await desk.messages(account)} == {MARIA_CHAT}
+
+
+async def test_a_message_told_under_both_names_is_one(desk: Desk, account: Account, tmp_path: Path) -> None:
+    """Under the number, under the LID, and again once both are known: one row is left, and the batch is stored."""
+    await desk.take(account, received("W1", sender=Party(pn=MARIA.pn)), by_lid("W1"))
+    await desk.take(account, by_lid("G1", chat=GROUP), received("G1", chat=GROUP, sender=Party(pn=MARIA.pn)))
+    await desk.take(account, received("W1"), received("W2"))
+    assert [message.wa_id for message in await desk.messages(account)] == ["W1", "G1", "W2"]
+    assert list(tmp_path.rglob("refused.jsonl")) == []
+    before = len(await desk.events())
+    await desk.take(account, by_lid("W1"), by_lid("W2"), by_lid("G1", chat=GROUP))
+    assert len(await desk.events()) == before
+
+
+async def test_in_one_batch_whichever_comes_first(desk: Desk, pool: Pool, account: Account) -> None:
+    """The number is learned by the second entry of a batch: the first goes by it too."""
+    await desk.take(account, by_lid("W1"), received("W2"), by_lid("W3", from_me=True))
+    assert {message.chat for message in await desk.messages(account)} == {MARIA_CHAT}
+    assert {message.sender.pn for message in await desk.messages(account) if message.origin == "contact"} == {
+        MARIA.pn
+    }
+
+
+async def test_changes_find_what_they_are_about(desk: Desk, pool: Pool, account: Account) -> None:
+    """Edits, revokes, reactions, receipts and texts of placeholders by LID, while the rows go by number."""
+    await desk.take(account, received("W1"), received("W2"))
+    await sent(pool, account, "W3")
+    await desk.take(
+        account,
+        Edited(wa_id="W1", chat=LID_CHAT, sender=LID, text="new", at=AT),
+        Revoked(wa_id="W2", chat=LID_CHAT, sender=LID, at=AT),
+        Reacted(wa_id="W1", chat=LID_CHAT, sender=LID, emoji="👍", at=AT),
+        Acknowledged(wa_ids=["W3"], chat=LID_CHAT, status="read", at=AT),
+        Undecryptable(wa_id="W4", chat=MARIA_CHAT, sender=MARIA, sent_at=AT),
+        by_lid("W4", "text"),
+    )
+    found = {message.wa_id: message for message in await desk.messages(account)}
+    assert found["W1"].content == {"text": "new"}
+    assert found["W2"].revoked_at == AT
+    assert found["W3"].status == "read"
+    assert found["W4"].content == {"text": "text"}
+    assert {message.chat for message in found.values()} == {MARIA_CHAT}
+    assert await pool.fetchval("SELECT count(*) FROM early_receipts") == 0
+
+
+async def test_changes_by_number_find_what_went_by_lid(desk: Desk, pool: Pool, account: Account) -> None:
+    """The other way round: rows by LID, then a word by number and LID, then receipts and edits by number."""
+    await desk.take(account, by_lid("W1"))
+    await sent(pool, account, "W2", chat=LID_CHAT)
+    await desk.take(account, Acknowledged(wa_ids=["W2"], chat=MARIA_CHAT, status="delivered", at=AT))
+    await desk.take(
+        account, received("W3"), Edited(wa_id="W1", chat=MARIA_CHAT, sender=MARIA, text="new", at=AT)
+    )
+    await desk.inbox.work()
+    found = {message.wa_id: message for message in await desk.messages(account)}
+    assert found["W1"].content == {"text": "new"}
+    assert found["W2"].status == "delivered"
+
+
+async def test_what_is_sent_by_lid_ends_in_the_number_s_chat(
+    desk: Desk, pool: Pool, account: Account
+) -> None:
+    """A send that names the LID of a contact whose number is known is found by its receipts."""
+    await desk.take(account, received("W1"))
+    await sent(pool, account, "W2", chat=LID_CHAT)
+    await desk.take(account, Acknowledged(wa_ids=["W2"], chat=LID_CHAT, status="read", at=AT))
+    (_, message) = await desk.messages(account)
+    assert (message.chat, message.status) == (MARIA_CHAT, "read")
+
+
+@pytest.mark.parametrize("of", ["another session", "another tenant"])
+async def test_a_name_is_known_to_its_own_session_only(
+    desk: Desk, pool: Pool, account: Account, of: str
+) -> None:
+    """What one session has learned moves nothing of another's."""
+    async with pool.acquire() as conn:
+        other = await add_session(conn, tenant_id=account[0] if of == "another session" else None)
+    await desk.take(other, by_lid("W1"))
+    await desk.take(account, received("W1"))
+    (message,) = [m for m in await desk.messages(other) if m.session_id == other[1]]
+    assert message.chat == LID_CHAT
+
+
+async def test_learning_a_number_is_no_walk_through_everything(pool: Pool, account: Account) -> None:
+    """A session with many messages: what goes by one LID is found by indexes alone."""
+    await pool.execute(
+        """
+        INSERT INTO whatsapp_messages (id, tenant_id, session_id, chat, direction, origin, sender, type, content, status,
+                                       wa_id, sent_at)
+        SELECT 'msg_' || n, $1, $2, n % 300 || '@g.us', 'inbound', 'contact',
+               n % 500 || CASE WHEN n % 2 = 0 THEN '@lid' ELSE '@s.whatsapp.net' END,
+               'text', '{}', 'received', 'W' || n, now() FROM generate_series(1, 20000) AS n
+        """,
+        *account,
+    )
+    await pool.execute("ANALYZE whatsapp_messages")
+    async with pool.acquire() as conn, conn.transaction():
+        before = await conn.fetchval("SELECT pg_stat_get_xact_tuples_returned('whatsapp_messages'::regclass)")
+        met = Meeting(session_id=account[1], tenant_id=account[0], pn="5511999990042", lid="42")
+        await contacts.resolve(conn, [met])
+        after = await conn.fetchval("SELECT pg_stat_get_xact_tuples_returned('whatsapp_messages'::regclass)")
+        moved = await conn.fetchval(
+            "SELECT count(*) FROM whatsapp_messages WHERE sender = '5511999990042@s.whatsapp.net'"
+        )
+    assert moved == 40
+    # What a walk from the first row to the last has returned.
+    assert after == before
