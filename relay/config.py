@@ -60,7 +60,8 @@ class Sessions(Section, frozen=True, kw_only=True):
 
 
 class Host(Section, frozen=True, kw_only=True):
-    sessions_per_process: Count = 1000
+    sessions: Count = 1000
+    sessions_per_process: Count = 50
     inbox_batch: Count = 500
     send_timeout_seconds: Seconds = 80
     proxy: str = ""

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from relay.config import Config
+from relay.egress import AddressGuard, SystemResolver
 from relay.host.host import Host
-from relay.host.journal import take_slot
+from relay.host.journal import Journal, take_slot
 from relay.model.event import EVENT_TYPES
 from relay.model.ids import MessageId, SessionId, TenantId, new_message_id
 from relay.model.sandbox import FaultIn, InboundIn, ScanIn
@@ -44,6 +45,9 @@ class Hosting:
             blobs=Blobs(folder / "media", max_bytes=1_000_000),
             config=self.config,
             slot=self.slot,
+            journal=Journal(self.slot.path),
+            guard=AddressGuard(),
+            resolve=SystemResolver(),
             engines={"sandbox": phones.engine},
             monotonic=lambda: phones.monotonic,
         )

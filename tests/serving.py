@@ -8,9 +8,10 @@ from typing import Any
 
 from relay.api.waiting import wait_for
 from relay.config import Config, Sandbox
+from relay.egress import AddressGuard, SystemResolver
 from relay.engines.sandbox_network import SandboxNetwork
 from relay.host.host import Host
-from relay.host.journal import take_slot
+from relay.host.journal import Journal, take_slot
 from relay.loops import Loop, run_until
 from relay.store.doorbell import Channel
 from relay.store.pool import Pool
@@ -25,13 +26,17 @@ async def run_host(api: Api, folder: Path, *, config: Config | None = None) -> A
     services = api.services
     config = (config or services.config).with_server(data_dir=str(folder))
     network = SandboxNetwork(services.pool, config.sandbox)
+    slot = take_slot(folder / "journal")
     host = Host(
         pool=services.pool,
         vault=services.vault,
         doorbell=services.doorbell,
         blobs=services.blobs,
         config=config,
-        slot=take_slot(folder / "journal"),
+        slot=slot,
+        journal=Journal(slot.path),
+        guard=AddressGuard(),
+        resolve=SystemResolver(),
         engines={"sandbox": network.engine},
     )
     bell = services.doorbell.bell("sandbox", network.bell)

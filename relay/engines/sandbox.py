@@ -118,6 +118,12 @@ class SandboxEngine:
         self._auth = None
         self.end(None)
 
+    async def forget(self) -> None:
+        """Nothing of it is kept here."""
+
+    async def snapshot(self) -> bytes | None:
+        return None
+
     async def send(self, outgoing: Outgoing) -> Sent:
         await self._reach()
         self._take_rejection()

@@ -22,9 +22,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from relay.config import Config
+from relay.egress import AddressGuard, Resolve, pin_proxy
 from relay.engines.engine import Account, Engine, Entry, Listener, Signal
+from relay.engines.journal_file import Record
 from relay.host.inbox import Inbox
-from relay.host.journal import Journal, Record, Slot, adopt_orphans
+from relay.host.journal import Journal, Slot, adopt_orphans
 from relay.host.ledger import LeaseLost, Ledger
 from relay.host.requests import Requests
 from relay.host.sender import Sender
@@ -32,6 +34,7 @@ from relay.host.session import Session
 from relay.loops import Bell, Loop
 from relay.model.ids import SessionId
 from relay.store import leases, sessions, tenants
+from relay.store.auth_states import AuthState
 from relay.store.blobs import Blobs
 from relay.store.doorbell import Doorbell
 from relay.store.pool import DATABASE_AWAY, Connection, Pool
@@ -81,6 +84,14 @@ class _Ear:
         self._loop.call_soon_threadsafe(self._host.journaled)
 
 
+class _Nobody:
+    """Listens to an engine that is never started."""
+
+    def signal(self, signal: Signal) -> None: ...
+
+    def journal(self, entry: Entry) -> None: ...
+
+
 class Host:
     """One process's sessions. `engines` makes an engine by its name; an unknown name fails its session."""
 
@@ -93,6 +104,9 @@ class Host:
         blobs: Blobs,
         config: Config,
         slot: Slot,
+        journal: Journal,
+        guard: AddressGuard,
+        resolve: Resolve,
         engines: Mapping[str, MakeEngine],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -101,6 +115,8 @@ class Host:
         self._doorbell = doorbell
         self._config = config
         self._slot = slot
+        self._guard = guard
+        self._resolve = resolve
         self._engines = engines
         self._monotonic = monotonic
         self._held: dict[SessionId, _Held] = {}
@@ -108,7 +124,7 @@ class Host:
         self._renewed_at = monotonic()
         self._touch_at = 0.0
         self._stopping = False
-        self.journal = Journal(slot.path)
+        self.journal = journal
         self.inbox_bell = Bell()
         self.sync_bell = Bell()
         self.inbox = Inbox(pool, doorbell, self.journal, batch=config.host.inbox_batch)
@@ -192,7 +208,7 @@ class Host:
             self.post(one, one.session.stop)
 
     async def _claim(self, conn: Connection) -> int:
-        room = min(_CLAIM_AT_ONCE, self._config.host.sessions_per_process - len(self._held))
+        room = min(_CLAIM_AT_ONCE, self._config.host.sessions - len(self._held))
         if room <= 0:
             return 0
         terms = await leases.claim_sessions(
@@ -212,6 +228,7 @@ class Host:
             ledger,
             self._make_engine,
             self._config.sessions,
+            forget=self._forget,
             monotonic=self._monotonic,
         )
         held = _Held(session=session, term=term)
@@ -219,14 +236,17 @@ class Host:
         self._running[request.id] = session
         self.post(held, session.start)
 
-    async def _make_engine(self, session: Session, auth: bytes | None) -> Engine:
+    async def _make_engine(self, session: Session, auth: AuthState | None) -> Engine:
+        """Raises KeyError for an unknown kind, OSError or ValueError for a proxy that may not be used."""
         request = session.request
         held = self._held[request.id]
         ear = _Ear(self, held)
         account = Account(
             session_id=request.id,
             tenant_id=request.tenant_id,
-            auth=auth,
+            auth=auth.auth if auth else None,
+            auth_term=auth.term if auth else None,
+            term=held.term,
             link_method=request.link_method,
             link_phone=request.link_phone,
             proxy=await self._proxy(request),
@@ -234,12 +254,21 @@ class Host:
         ear.engine = self._engines[request.engine](account, ear)
         return ear.engine
 
+    async def _forget(self, request: Request) -> None:
+        """Keep nothing of the account on this machine."""
+        make = self._engines.get(request.engine)
+        if make is not None:
+            account = Account(session_id=request.id, tenant_id=request.tenant_id, auth=None)
+            await make(account, _Nobody()).forget()
+
     async def _proxy(self, request: Request) -> str | None:
+        """The operator's own is not looked at; a tenant's is, at every start."""
         if request.proxy is None:
             return self._config.host.proxy or None
         async with self._pool.acquire() as conn:
             key = await tenants.get_data_key(conn, self._vault, request.tenant_id)
-        return key.open(request.proxy, identity=f"session/{request.id}/proxy").decode()
+        url = key.open(request.proxy, identity=f"session/{request.id}/proxy").decode()
+        return await pin_proxy(self._guard, url, resolve=self._resolve)
 
     async def _touch(self, conn: Connection) -> None:
         """Once a minute: those that are connected and answer were active just now."""

@@ -12,6 +12,7 @@ from relay.model.event import Event, body_of
 from relay.model.ids import new_event_id
 from relay.model.session import REASONS, SessionStatus
 from relay.store import auth_states, leases, outbox, sessions
+from relay.store.auth_states import AuthState
 from relay.store.doorbell import Doorbell
 from relay.store.pool import DATABASE_AWAY, Pool
 from relay.store.sessions import Request, StatusChange
@@ -95,8 +96,11 @@ class Ledger:
                 term=self.term,
             )
 
-    async def find_auth(self, request: Request) -> bytes | None:
-        async with self._pool.acquire() as conn:
+    async def find_auth(self, request: Request) -> AuthState | None:
+        """Looked for before every start. Raises LeaseLost."""
+        async with self._pool.acquire() as conn, conn.transaction():
+            if not (self._is_ours() and await leases.is_held(conn, request.id, term=self.term)):
+                raise LeaseLost("The session is no longer this host's.")
             return await auth_states.find_auth_state(conn, self._vault, request.tenant_id, request.id)
 
     async def erase_auth(self, request: Request) -> None:

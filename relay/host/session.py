@@ -21,13 +21,16 @@ from relay.config import Sessions as Settings
 from relay.engines import engine as says
 from relay.engines.engine import Engine, Signal
 from relay.host.ledger import LeaseLost, Ledger
-from relay.model.errors import EngineError
+from relay.model.errors import EngineError, NotSupported
 from relay.model.session import SessionStatus
+from relay.store.auth_states import AuthState
 from relay.store.sessions import Request, StatusChange
 
 log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 15.0
+_SNAPSHOT_SECONDS = 60.0
+_AFTER_CRASH_SECONDS = 0.5
 
 
 class Session:
@@ -37,9 +40,10 @@ class Session:
         self,
         request: Request,
         ledger: Ledger,
-        make_engine: Callable[["Session", bytes | None], Awaitable[Engine]],
+        make_engine: Callable[["Session", AuthState | None], Awaitable[Engine]],
         settings: Settings,
         *,
+        forget: Callable[[Request], Awaitable[None]],
         monotonic: Callable[[], float],
     ) -> None:
         self.request = request
@@ -50,6 +54,7 @@ class Session:
         """The host has nothing more to do for it: the lease can go."""
         self._ledger = ledger
         self._make_engine = make_engine
+        self._forget = forget
         self._settings = settings
         self._monotonic = monotonic
         self._engine: Engine | None = None
@@ -57,6 +62,7 @@ class Session:
         self._reason: str | None = None
         self._deadline: float | None = None
         self._retry_at: float | None = None
+        self._snapshot_at: float | None = None
 
     # --- what the host asks -------------------------------------------------------------------------------------
 
@@ -114,6 +120,10 @@ class Session:
             await self._too_late()
         elif self._is_silent(now):
             await self._lost("reconnecting")
+        elif self._snapshot_at is not None and now >= self._snapshot_at:
+            self._snapshot_at = now + _SNAPSHOT_SECONDS
+            if self._engine is not None:
+                await self._keep_auth(self._engine)
 
     async def _too_late(self) -> None:
         if self._reason in {"waiting_for_scan", "waiting_for_code"}:
@@ -125,7 +135,9 @@ class Session:
     def is_due(self) -> bool:
         """Whether a deadline has passed; cheap, asked often."""
         now = self._monotonic()
-        passed = any(at is not None and now >= at for at in (self._retry_at, self._deadline))
+        passed = any(
+            at is not None and now >= at for at in (self._retry_at, self._deadline, self._snapshot_at)
+        )
         return passed or self._is_silent(now)
 
     def _is_silent(self, now: float) -> bool:
@@ -143,8 +155,12 @@ class Session:
             return
         try:
             self._engine = await self._make_engine(self, auth)
-        except KeyError:
+        except (KeyError, NotSupported):
             await self._give_up(SessionStatus.FAILED, "engine_unavailable")
+            return
+        except (OSError, ValueError):
+            # What was allowed when the tenant set it may lead elsewhere now.
+            await self._give_up(SessionStatus.FAILED, "proxy_refused")
             return
         try:
             async with asyncio.timeout(self._settings.start_timeout_seconds):
@@ -155,13 +171,25 @@ class Session:
             )
             await self._lost("engine_crashed")
 
-    async def _stop_engine(self) -> None:
+    async def _stop_engine(self, *, keep: bool = True) -> None:
+        """Stop it; with `keep`, its auth state is kept as it is then."""
         engine, self._engine = self._engine, None
-        self._deadline = self._retry_at = None
-        if engine is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_STOP_SECONDS):
-                    await engine.stop()
+        self._deadline = self._retry_at = self._snapshot_at = None
+        if engine is None:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_SECONDS):
+                await engine.stop()
+        if keep:
+            # Whoever holds the lease by then keeps its own.
+            with suppress(LeaseLost):
+                await self._keep_auth(engine)
+
+    async def _keep_auth(self, engine: Engine) -> None:
+        """Raises LeaseLost."""
+        auth = await engine.snapshot()
+        if auth is not None:
+            await self._ledger.save_auth(self.request, auth)
 
     async def _restart(self, *, reason: str) -> None:
         await self._stop_engine()
@@ -177,8 +205,9 @@ class Session:
         await self._logged_out("requested")
 
     async def _logged_out(self, reason: str) -> None:
-        await self._stop_engine()
+        await self._stop_engine(keep=False)
         await self._ledger.erase_auth(self.request)
+        await self._forget(self.request)
         await self._give_up(SessionStatus.DISCONNECTED, reason)
 
     async def _lost(self, reason: str) -> None:
@@ -193,6 +222,9 @@ class Session:
             await self._give_up(SessionStatus.FAILED, last)
             return
         delay = self._settings.reconnect_base_seconds * 2 ** (self._attempts - 1) * random.uniform(0.8, 1.2)  # noqa: S311
+        if reason == "engine_crashed" and self._attempts == 1:
+            # Its process died, which may have been another session's doing.
+            delay = _AFTER_CRASH_SECONDS
         self._retry_at = self._monotonic() + delay
         await self._write(StatusChange(status=SessionStatus.CONNECTING, reason=reason))
 
@@ -294,6 +326,7 @@ class Session:
 
     async def _connected(self, signal: says.Connected) -> None:
         self._deadline = None
+        self._snapshot_at = self._monotonic() + _SNAPSHOT_SECONDS
         self._attempts = 0
         self.degraded = False
         self.banned_until = None

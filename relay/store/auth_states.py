@@ -4,6 +4,8 @@ Each is sealed by its session's own key, which goes with it: what lingers of the
 before sessions had keys is sealed by the tenant's data key until it is saved again.
 """
 
+from msgspec import Struct
+
 from relay.model.ids import SessionId, TenantId
 from relay.store import leases
 from relay.store.pool import Connection
@@ -35,19 +37,26 @@ async def save_auth_state(
     return True
 
 
-_FIND = "SELECT sealed FROM whatsapp_auth_state WHERE tenant_id = $1 AND session_id = $2"
+class AuthState(Struct, frozen=True, kw_only=True):
+    """What an engine needs to resume, and the lease's term under which it was kept."""
+
+    auth: bytes
+    term: int
+
+
+_FIND = "SELECT sealed, term FROM whatsapp_auth_state WHERE tenant_id = $1 AND session_id = $2"
 
 
 async def find_auth_state(
     conn: Connection, vault: Vault, tenant_id: TenantId, session_id: SessionId
-) -> bytes | None:
+) -> AuthState | None:
     """Raises SealBroken."""
-    sealed = await conn.fetchval(_FIND, tenant_id, session_id)
-    if sealed is None:
+    row = await conn.fetchrow(_FIND, tenant_id, session_id)
+    if row is None:
         return None
     key = await find_session_key(conn, vault, tenant_id, session_id)
     key = key or await get_data_key(conn, vault, tenant_id)
-    return key.open(sealed, identity=_identity(session_id))
+    return AuthState(auth=key.open(row["sealed"], identity=_identity(session_id)), term=row["term"])
 
 
 _DELETE = "DELETE FROM whatsapp_auth_state WHERE session_id = $1"

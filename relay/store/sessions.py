@@ -4,6 +4,7 @@ The API writes `wanted`, `logout` and the settings, and raises `request`; the ho
 `status` and what comes with it, fenced by its term. A row whose holder is gone says so when it is read.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -321,3 +322,11 @@ async def delete_session(conn: Connection, tenant_id: TenantId, session_id: Sess
     for sql in (_DELETE_OWED, _DELETE_ATTEMPTS, *_DELETE):
         await conn.execute(sql, tenant_id, session_id)
     return media
+
+
+_EXISTING = "SELECT id FROM whatsapp_sessions WHERE id = ANY ($1)"
+
+
+async def list_existing(conn: Connection, session_ids: Sequence[SessionId]) -> list[SessionId]:
+    """Which of these there are, whoever owns them."""
+    return [row["id"] for row in await conn.fetch(_EXISTING, session_ids)]

@@ -141,7 +141,7 @@ async def test_two_of_each_share_the_work(cluster: Cluster, pool: Pool) -> None:
     one, two, first, *dispatchers = await asyncio.gather(
         cluster.start_api(),
         cluster.start_api(),
-        cluster.start("host", host__sessions_per_process=_EACH),
+        cluster.start("host", host__sessions=_EACH),
         cluster.start("dispatcher"),
         cluster.start("dispatcher"),
     )

@@ -182,7 +182,10 @@ async def test_nothing_hangs_in_connecting(
 
     class Mute:
         async def start(self) -> None: ...
-        async def stop(self) -> None: ...
+        async def snapshot(self) -> None:
+        return None
+
+    async def stop(self) -> None: ...
         def last_sign_of_life_at(self) -> float:
             return 0.0
 
