@@ -69,7 +69,8 @@ class Connection:
     @property
     def device(self) -> Device:
         if not self.logged_in_as:
-            raise RuntimeError("this connection has not logged in")
+            # Clients say again on a new connection what an ended one left without an answer.
+            raise IqError(401, "not-authorized")
         return self.logged_in_as
 
     @property

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,10 @@ from tests.phone_network.activity import LoggedOut, Online, Read, Rejected, Subs
 from tests.phone_network.clients import CallFailed, Client, Clients, jid
 from tests.phone_network.network import WhatsApp
 from tests.phone_network.node import Jid
-from tests.phone_network.phones import People
+from tests.phone_network.post import open_post_office
 from tests.phone_network.protobufs import waE2E
 from tests.phone_network.services import Services
+from tests.phone_network.settings_key import share_when_linked
 
 JPEG = b"\xff\xd8\xff\xe0 a face"
 
@@ -36,6 +38,7 @@ class Line:
 async def line(tmp_path: Path) -> AsyncIterator[Line]:
     async with WhatsApp() as network, Clients(network) as clients:
         services = Services(network)
+        share_when_linked(network, services, open_post_office(network, services))
         maria = network.new_account(phone="5511999990001", name="Maria")
         anna = network.new_account(phone="5511988880001", name="Anna")
         client = await clients.open(tmp_path / "a.db")
@@ -101,6 +104,74 @@ async def test_groups(line: Line) -> None:
     mine = line.services.groups.get(Jid(created["JID"]["User"], "g.us"))
     await line.client.call("leave_group", jid(mine.jid))
     assert list(mine.members) == [line.anna.pn]
+
+
+async def test_what_happens_in_a_group(line: Line) -> None:
+    """Each change by a person is an event of the client's, with the people it is about."""
+    groups, ben = line.services.groups, line.network.new_account(phone="5511988880002", name="Ben")
+    group = groups.create(line.anna, "Team", [])
+    groups.add(group, line.anna, [line.maria])
+    assert (await line.client.event("JoinedGroup"))["GroupInfo"]["GroupName"]["Name"] == "Team"
+    groups.add(group, line.anna, [ben])
+    groups.set_role(group, line.anna, [ben, line.maria], "admin")
+    groups.set_role(group, line.anna, [ben], "")
+    groups.describe(group, line.anna, "What we do", "D1")
+    groups.set_announce(group, line.anna, only_admins=True)
+    groups.set_locked(group, line.anna, only_admins=True)
+    groups.set_ephemeral(group, line.anna, 86_400)
+    groups.remove(group, line.anna, [ben])
+    events = [await line.client.event("GroupInfoEvent", number) for number in range(1, 9)]
+    assert [_users(event, "Join") for event in events[:1]] == [[ben.lid.user]]
+    assert _users(events[1], "Promote") == [ben.lid.user, line.maria.lid.user]
+    assert _users(events[2], "Demote") == [ben.lid.user]
+    assert events[3]["Topic"]["Topic"] == "What we do"
+    assert events[4]["Announce"]["IsAnnounce"]
+    assert events[5]["Locked"]["isLocked"]
+    assert events[6]["Ephemeral"]["DisappearingTimer"] == 86_400
+    assert _users(events[7], "Leave") == [ben.lid.user]
+    assert events[7]["Sender"]["User"] == line.anna.lid.user
+
+
+def _users(event: dict[str, Any], what: str) -> list[str]:
+    return [address["User"] for address in event[what]]
+
+
+async def test_a_group_changed_by_the_client(line: Line) -> None:
+    """Subject, description, picture, roles, members, its link: done at once, and refused to who is no admin."""
+    group = line.services.groups.create(line.maria, "Team", [line.anna])
+    at = jid(group.jid)
+    ben = line.network.new_account(phone="5511988880002", name="Ben")
+    await line.client.call("set_group_name", at, "The team")
+    await line.client.call("set_group_topic", at, "", "", "What we do")
+    await line.client.call("set_group_photo", at, {"bytes": JPEG.hex()})
+    await line.client.call("set_group_locked", at, True)
+    await line.client.call("set_group_announce", at, True)
+    await line.client.call("update_group_participants", at, [jid(ben.pn)], _enum("ParticipantChange", "ADD"))
+    await line.client.call(
+        "update_group_participants", at, [jid(ben.lid)], _enum("ParticipantChange", "PROMOTE")
+    )
+    assert (group.subject, group.description, group.locked, group.announce) == (
+        "The team",
+        "What we do",
+        True,
+        True,
+    )
+    assert group.picture
+    assert group.members[ben.pn].role == "admin"
+    link = await line.client.call("get_group_invite_link", at)
+    assert (await line.client.call("get_group_info_from_link", link))["GroupName"]["Name"] == "The team"
+    line.services.groups.set_role(group, ben, [line.maria], "")
+    with pytest.raises(CallFailed, match="403"):
+        await line.client.call("set_group_name", at, "Mine")
+
+
+async def test_joining_by_link(line: Line) -> None:
+    """A link lets the client in; a wrong one does not."""
+    group = line.services.groups.create(line.anna, "Open", [])
+    await line.client.call("join_group_with_link", f"https://chat.whatsapp.com/{group.invite_code}")
+    assert line.maria.pn in group.members
+    with pytest.raises(CallFailed):
+        await line.client.call("join_group_with_link", "https://chat.whatsapp.com/nobody")
 
 
 async def test_presence_both_ways(line: Line) -> None:
@@ -189,10 +260,15 @@ async def test_logout(line: Line) -> None:
     await line.maria.disconnected()
 
 
+async def test_a_device_that_was_removed_gets_401(line: Line) -> None:
+    """Its file still knows the account, WhatsApp does not know it any more."""
+    line.maria.drop()
+    del line.maria.devices[line.device.number]
+    await line.client.event("LoggedOut")
+
+
 async def test_push_name_and_being_online(line: Line) -> None:
     """The phone shares its settings' key, and with it its name; the client changes it, and comes online under it."""
-    phone = People(line.network, line.services).of(line.maria)
-    phone.tell_clients(line.services.app_state(line.maria).key_share(line.services.clock()))
     # It takes one collection after the other: when it asks for the second, it has the name.
     await line.services.activity.first(Synced, lambda synced: synced.collection == "critical_unblock_low")
     await line.client.call("send_presence", _enum("Presence", "AVAILABLE"))
