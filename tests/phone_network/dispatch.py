@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tests.phone_network.network import WhatsApp
 
 ACKNOWLEDGED = ("message", "receipt", "call")
+# Acknowledgements, and what the client tells of itself: nobody need listen.
+UNANSWERED = ("ack", "ib")
 
 
 async def dispatch(network: "WhatsApp", connection: Connection, node: Node) -> None:
@@ -25,7 +27,7 @@ async def dispatch(network: "WhatsApp", connection: Connection, node: Node) -> N
     if node.tag in ("ack", "receipt"):
         _settle(connection, node)
     handler = network.stanzas.get(node.tag)
-    if not handler:
+    if not handler and node.tag not in UNANSWERED:
         network.unheard[node.tag] += 1
     if not connection.logged_in_as:
         return

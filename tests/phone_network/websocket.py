@@ -29,6 +29,7 @@ class WebSocket(asyncio.Protocol):
 
     def __init__(self, network: "WhatsApp", transport: asyncio.Transport) -> None:
         self._transport = transport
+        self._outgoing = bytearray()
         self._incoming = bytearray()
         self._frames = bytearray()
         self._has_header = False
@@ -57,6 +58,7 @@ class WebSocket(asyncio.Protocol):
         self._write(LAST | BINARY, len(data).to_bytes(3, "big") + data)
 
     def close(self) -> None:
+        self._flush()
         if not self._transport.is_closing():
             self._transport.close()
 
@@ -67,7 +69,7 @@ class WebSocket(asyncio.Protocol):
         self._is_silent = True
 
     def _write(self, first: int, payload: bytes) -> None:
-        if self._is_silent or self._transport.is_closing():
+        if self._is_silent:
             return
         size = len(payload)
         if size < 126:
@@ -76,7 +78,16 @@ class WebSocket(asyncio.Protocol):
             head = bytes((first, 126)) + size.to_bytes(2, "big")
         else:
             head = bytes((first, 127)) + size.to_bytes(8, "big")
-        self._transport.write(head + payload)
+        if not self._outgoing:
+            # One TLS record and one system call for all that is sent in this turn of the loop.
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._outgoing += head
+        self._outgoing += payload
+
+    def _flush(self) -> None:
+        if self._outgoing and not self._transport.is_closing():
+            self._transport.write(bytes(self._outgoing))
+        self._outgoing.clear()
 
     def _messages(self) -> Iterator[tuple[int, bytes]]:
         """What is complete of the websocket's own frames, unmasked. Fragments need not be joined: ours is a stream."""
