@@ -123,5 +123,5 @@ class Courier:
 
 
 def spoiled(ciphertext: bytes) -> bytes:
-    """One bit of the MAC, or the signature, is another."""
-    return ciphertext[:-1] + bytes([ciphertext[-1] ^ 1])
+    """One bit is another, at a place where every kind of message has its body, its MAC or its signature."""
+    return ciphertext[:-20] + bytes([ciphertext[-20] ^ 1]) + ciphertext[-19:]

@@ -19,10 +19,10 @@ reaches the account's linked clients as written elsewhere.
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tests.phone_network import contents
+from tests.phone_network import contents, history
 from tests.phone_network.accounts import Account, Device
 from tests.phone_network.courier import Courier, Letter
 from tests.phone_network.envelopes import Mode, Route
@@ -152,7 +152,7 @@ class Person:
             if reader is not self.account:
                 self._people.of(reader).get(route, letter.id, message)
         self._courier.carry(letter, garbled=garbled)
-        return Posted(letter.id, route.chat(self.account), route.sender, message, from_me=True)
+        return Posted(letter.id, route.chat(self.account), route.sender.account, message, from_me=True)
 
     def tell_clients(self, message: Any) -> str:
         """Something between the phone and its own linked clients, which is in no chat. Gives the message's id."""
@@ -166,6 +166,10 @@ class Person:
         self._courier.carry(letter)
         return letter.id
 
+    def send_history(self, said: "Mapping[Person, Sequence[str]]") -> str:
+        """Hand over to linked clients what others said before. Gives the message's id."""
+        return self.tell_clients(history.notification(self._people.media, said, now=int(self._people.now())))
+
     def send_again(self, id: str, device: Device, bundle: PreKeyBundle, count: int) -> None:
         """A client asks for a message of this phone, and gives keys for a new session."""
         if self.answers_retries:
@@ -176,7 +180,7 @@ class Person:
     def get(self, route: Route, id: str, message: Any) -> None:
         """Another phone wrote something: no client has a part in it."""
         self._routes[id] = route
-        self.inbox.put(Posted(id, route.chat(self.account), route.sender, message))
+        self.inbox.put(Posted(id, route.chat(self.account), route.sender.account, message))
 
     def take(self, route: Route, id: str, device: Device, encs: Sequence[Node]) -> None:
         """A client wrote something: read it, and tell the client so, or ask for it again."""
@@ -199,7 +203,9 @@ class Person:
     def _posted(self, route: Route, id: str, opened: Opened) -> Posted:
         chat = opened.destination or route.chat(self.account)
         is_own = route.author is self.account
-        return Posted(id, chat, route.sender, opened.message, from_me=is_own, retries=self._asked.get(id, 0))
+        return Posted(
+            id, chat, route.sender.account, opened.message, from_me=is_own, retries=self._asked.get(id, 0)
+        )
 
     def _acknowledge(self, route: Route, id: str) -> None:
         if self.acknowledges and route.author is not self.account:
@@ -211,6 +217,11 @@ class Person:
         asked: dict[str, Attribute] = {"count": str(count), "id": id, "t": self._people.now(), "v": "1"}
         nodes = [Node("retry", asked), registration_node(bundle), Node("keys", {}, bundle_nodes(bundle))]
         self._people.network.deliver(device, self._receipt(route, id, "retry", nodes))
+
+    def lose_keys(self) -> None:
+        """As a phone that was restored from before it knew anybody: no session, nobody's sender key."""
+        self.signal.sessions.clear()
+        self.signal.sender_keys.clear()
 
     def read(self, *posted: Posted, type: str = "read") -> None:
         """Tell the writer that these messages, of one writer, were read (or `played`)."""
