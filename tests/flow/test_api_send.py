@@ -162,6 +162,82 @@ async def test_reply_mention_and_reaction(live: Api) -> None:
         assert (refused.status_code, refused.json()["path"]) == (400, path)
 
 
+async def test_poll_vote(live: Api) -> None:
+    """A vote goes where its poll is, in the poll's own words; what the poll does not allow is refused by its place."""
+    session_id = await link_session(live)
+    poll = {"question": "When?", "options": ["Now", "Later", "Never"], "selectable": 2}
+    asked = {"sessionId": session_id, "to": MARIA, "type": "poll", "content": poll}
+    own = (await live.post(SEND, json=asked, headers=WAIT)).json()
+    inbound = {"from": MARIA, "type": "poll", "content": {"question": "?", "options": ["a", "b"]}}
+    await live.post(f"/api/v1/whatsapp/sessions/{session_id}/sandbox/inbound", json=inbound)
+    theirs, _own = await until_messages(live, session_id, 2)
+
+    def vote(message_id: str, *options: str) -> dict[str, Any]:
+        content = {"messageId": message_id, "options": list(options)}
+        return {"sessionId": session_id, "to": "+55 11 97777-0000", "type": "poll_vote", "content": content}
+
+    for body in (vote(own["messageId"], "Later", "Never"), vote(theirs["id"], "a"), vote(theirs["id"])):
+        voted = await live.post(SEND, json=body, headers=WAIT)
+        assert voted.status_code == 200, voted.text
+    _poll, *votes = await outbox(live, session_id)
+    assert [each["content"] for each in votes] == [
+        {"options": ["Later", "Never"], "messageId": own["messageId"], "waMessageId": own["waMessageId"]},
+        {"options": ["a"], "messageId": theirs["id"], "waMessageId": theirs["waMessageId"]},
+        {"options": [], "messageId": theirs["id"], "waMessageId": theirs["waMessageId"]},
+    ]
+    assert {each["chat"] for each in votes} == {MARIA_CHAT}
+
+    text = (await live.post(SEND, json=a_text(session_id), headers=WAIT)).json()["messageId"]
+    for body, path in [
+        (vote(text, "a"), "content.messageId"),
+        (vote(own["messageId"], "now"), "content.options[0]"),
+        (vote(own["messageId"], "Now", "Now"), "content.options[1]"),
+        (vote(own["messageId"], "Now", "Later", "Never"), "content.options"),
+        (vote(theirs["id"], "a", "b"), "content.options"),
+    ]:
+        refused = await live.post(SEND, json=body)
+        assert (refused.status_code, refused.json()["path"]) == (400, path), refused.text
+    await live.delete(f"{MESSAGES}/{own['messageId']}")
+    gone = await live.post(SEND, json=vote(own["messageId"], "Now"))
+    assert (gone.status_code, gone.json()["code"]) == (400, "not_a_poll")
+
+
+async def test_what_was_never_sent_cannot_be_reacted_to(live: Api) -> None:
+    """A message that WhatsApp refused has no name there: nobody can react to it, while an answer goes without it."""
+    session_id = await link_session(live)
+    fault = f"/api/v1/whatsapp/sessions/{session_id}/sandbox/fault"
+    await live.post(fault, json={"kind": "reject"})
+    failed = (await live.post(SEND, json=a_text(session_id), headers=WAIT)).json()["messageId"]
+    reaction = {"emoji": "👍", "messageId": failed}
+    body = {"sessionId": session_id, "to": MARIA, "type": "reaction", "content": reaction}
+    refused = await live.post(SEND, json=body)
+    assert (refused.status_code, refused.json()["path"]) == (400, "content.messageId")
+    answer = await live.post(SEND, json=a_text(session_id, "again", replyTo=failed), headers=WAIT)
+    assert answer.status_code == 200
+    assert (await outbox(live, session_id))[-1]["replyTo"] is None
+
+
+async def test_to_a_lid(live: Api) -> None:
+    """Somebody whose number WhatsApp hides can be written to by LID."""
+    session_id = await link_session(live)
+    lid = "123456789012345@lid"
+    assert (await live.post(SEND, json={**a_text(session_id), "to": lid}, headers=WAIT)).status_code == 200
+    [received] = await outbox(live, session_id)
+    assert received["chat"] == lid
+    [message] = (await live.get(MESSAGES, params={"chat": lid})).json()["messages"]
+    assert message["contactId"] is not None
+
+
+async def test_view_once(live: Api) -> None:
+    """A picture that can be opened once says so to the phone."""
+    session_id = await link_session(live)
+    content = {"base64": b64encode(PNG).decode(), "viewOnce": True}
+    body = {"sessionId": session_id, "to": MARIA, "type": "image", "content": content}
+    assert (await live.post(SEND, json=body, headers=WAIT)).status_code == 200
+    [received] = await outbox(live, session_id)
+    assert received["content"]["viewOnce"] is True
+
+
 @pytest.mark.parametrize(
     ("fields", "path"),
     [
@@ -195,6 +271,10 @@ async def test_reply_mention_and_reaction(live: Api) -> None:
         ({"type": "poll", "content": {"question": "?", "options": ["a", "a"]}}, "content.options"),
         ({"type": "poll", "content": {"question": "?", "options": ["a", "b"], "selectable": 3}}, "content.selectable"),
         ({"type": "reaction", "content": {"emoji": "👍", "messageId": "msg_x"}}, "content.messageId"),
+        ({"type": "poll_vote", "content": {"options": ["a"], "messageId": "msg_x"}}, "content.messageId"),
+        ({"type": "poll_vote", "content": {"messageId": "msg_x"}}, "content.options"),
+        ({"type": "document", "content": {"base64": "AAAA", "viewOnce": True}}, "content.viewOnce"),
+        ({"type": "image", "content": {"base64": "AAAA", "viewOnce": "yes"}}, "content.viewOnce"),
     ],
 )  # fmt: skip
 async def test_bad_send_is_refused(bad: tuple[Api, str], fields: dict[str, Any], path: str) -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from relay.api.sandbox import _wa_ids
-from relay.config import Config, Sandbox
+from relay.config import Config, Sandbox, Sessions
 from relay.engines.engine import Received
 from relay.engines.sandbox_people import entries_of
 from relay.model.message import Party
@@ -41,7 +41,7 @@ def events_of(text: str) -> list[tuple[str, dict[str, Any]]]:
 
 async def test_session_lives(live: Api) -> None:
     """Created with its QR code in the answer, scanned, disconnected, connected again, logged out, removed."""
-    created = (await live.post(SESSIONS, json={"name": "Shop"})).json()
+    created = (await live.post(SESSIONS, json={"name": "Shop", "engine": "sandbox"})).json()
     path = f"{SESSIONS}/{created['sessionId']}"
     assert created["status"] == "connecting"
     assert created["qrCode"].startswith("2@")
@@ -169,6 +169,33 @@ async def test_bad_session_is_refused(api: Api, body: dict[str, Any], status: in
     response = await caller.post(SESSIONS, json=body)
     assert (response.status_code, response.json().get("path")) == (status, path), response.text
     assert (await caller.get(SESSIONS)).json()["sessions"] == []
+
+
+async def test_which_engine(pool: Pool, url: str, api: Api) -> None:
+    """A session is a real phone's unless it says otherwise, or the operator has said so for all."""
+    caller = await api.as_tenant()
+    for body, engine in [
+        ({}, "neonize"),
+        ({"engine": "sandbox"}, "sandbox"),
+        ({"engine": "neonize"}, "neonize"),
+    ]:
+        made = await caller.post(SESSIONS, json={"name": "x", "connect": False, **body})
+        assert (made.status_code, made.json()["engine"]) == (201, engine)
+    async with serve_api(pool, url, config=Config(sessions=Sessions(default_engine="sandbox"))) as operator:
+        other = await operator.as_tenant("Other")
+        made = await other.post(SESSIONS, json={"name": "x", "connect": False})
+        assert made.json()["engine"] == "sandbox"
+
+
+async def test_an_engine_that_is_not_installed(live: Api) -> None:
+    """The session is made, and says why it cannot connect."""
+    made = (await live.post(SESSIONS, json={"name": "x", "engine": "neonize"})).json()
+
+    async def stands() -> tuple[str, str]:
+        session = (await live.get(f"{SESSIONS}/{made['id']}")).json()
+        return session["status"], session["reason"]
+
+    await until(live, "status", stands, ("failed", "engine_unavailable"))
 
 
 async def test_list_pages_and_filters(api: Api) -> None:
