@@ -1,5 +1,6 @@
 """The same with the unmodified library asking: what it sends is understood, and what it is told it can read."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,7 +219,7 @@ async def test_a_call_rings_and_is_rejected(line: Line) -> None:
 
 
 async def test_files(line: Line) -> None:
-    """Upload stores what only the message's key opens; DownloadAny gets it back, and tells 404 and broken bytes."""
+    """Upload stores what only the message's key opens; DownloadAny gets it back, and tells broken bytes, 404, 410."""
     await line.client.call("upload", {"bytes": b"a plan".hex()}, _enum("MediaType", "MediaDocument"))
     assert [request[0] for request in line.services.media.requests] == ["POST"]
 
@@ -237,6 +238,15 @@ async def test_files(line: Line) -> None:
     assert await line.client.call("download_any", asked) == {"bytes": b"a cat".hex()}
     line.services.media.break_next()
     with pytest.raises(CallFailed, match=r"(?i)hash|mac|sha"):
+        await line.client.call("download_any", asked)
+    hold = line.services.media.hold()
+    slow = asyncio.create_task(line.client.call("download_any", asked))
+    await hold.reached.wait()
+    assert not slow.done()
+    hold.release()
+    assert await slow == {"bytes": b"a cat".hex()}
+    line.services.media.fail(404)
+    with pytest.raises(CallFailed, match="404"):
         await line.client.call("download_any", asked)
     line.services.media.expire(stored.direct_path)
     with pytest.raises(CallFailed, match="410"):
