@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import tempfile
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -108,42 +108,32 @@ async def prepare(
 
 
 async def _ask_child(job: Job, scratch: Path, timeout_seconds: float) -> Found | Refused:
-    child = await asyncio.create_subprocess_exec(
-        *_COMMAND,
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=DEVNULL,
-        cwd=scratch,
-        env={name: os.environ[name] for name in _INHERITED if name in os.environ},
-        start_new_session=True,
-        limit=_ANSWER_MOST_BYTES,
-    )
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            line = await _exchange(child, msgspec.json.encode(job))
-            await child.wait()
-    except TimeoutError:
-        log.warning("media.conversion_timed_out", extra={"kind": job.kind})
-        return Refused(detail=TOO_COSTLY)
-    finally:
-        await _end(child)
-    return _read(line, job, child.returncode)
+    # Files, not pipes: nobody waits for a child that does not listen, or is flooded by one that does not stop.
+    with tempfile.TemporaryFile(dir=scratch) as question, tempfile.TemporaryFile(dir=scratch) as answer:
+        question.write(msgspec.json.encode(job))
+        question.seek(0)
+        child = await asyncio.create_subprocess_exec(
+            *_COMMAND,
+            stdin=question,
+            stdout=answer,
+            stderr=DEVNULL,
+            cwd=scratch,
+            env={name: os.environ[name] for name in _INHERITED if name in os.environ},
+            start_new_session=True,
+        )
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                code = await child.wait()
+        except TimeoutError:
+            log.warning("media.conversion_timed_out", extra={"kind": job.kind})
+            return Refused(detail=TOO_COSTLY)
+        finally:
+            await _end(child)
+        answer.seek(0)
+        return _read(answer.read(_ANSWER_MOST_BYTES), job, code)
 
 
-async def _exchange(child: Process, question: bytes) -> bytes:
-    """The child's line; empty when it died, or said more than an answer can hold."""
-    asking, answering = child.stdin, child.stdout
-    if asking is None or answering is None:
-        raise RuntimeError("The child was started without its pipes.")
-    asking.write(question)
-    asking.close()
-    try:
-        return await answering.readline()
-    except ValueError:
-        return b""
-
-
-def _read(line: bytes, job: Job, code: int | None) -> Found | Refused:
+def _read(line: bytes, job: Job, code: int) -> Found | Refused:
     with suppress(msgspec.DecodeError):
         return msgspec.json.decode(line, type=Found | Refused)
     log.warning("media.conversion_failed", extra={"kind": job.kind, "exit_code": code})

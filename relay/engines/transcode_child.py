@@ -12,6 +12,7 @@ import os
 import resource
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import BinaryIO
 
 import av
@@ -30,10 +31,7 @@ _NICENESS = 10
 
 def main() -> None:
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
-    with open(job.path, "rb") as source, open(job.target, "w+b") as target:  # noqa: PTH123 — no Path is needed
-        confine(job.limits)
-        answer = _answer(job, source, target)
-    sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+    sys.stdout.buffer.write(msgspec.json.encode(_answer(job)))
     sys.stdout.buffer.flush()
 
 
@@ -43,7 +41,7 @@ def confine(limits: Limits) -> None:
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_CPU, limits.cpu_seconds)
     _lower(resource.RLIMIT_FSIZE, limits.output_bytes)
-    # macOS knows this limit but refuses every value; the limit on pixels still holds there.
+    # macOS may refuse this one; the limit on pixels still holds there.
     with suppress(ValueError):
         _lower(resource.RLIMIT_AS, limits.memory_bytes)
     # What is open stays open; nothing else can be: a playlist inside the file reaches no network and no other file.
@@ -51,12 +49,16 @@ def confine(limits: Limits) -> None:
 
 
 def _lower(limit: int, most: int) -> None:
-    resource.setrlimit(limit, (most, most))
+    hard = resource.getrlimit(limit)[1]
+    least = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(limit, (least, least))
 
 
-def _answer(job: Job, source: BinaryIO, target: BinaryIO) -> Found | Refused:
+def _answer(job: Job) -> Found | Refused:
     try:
-        return _prepare(job, source, target)
+        with Path(job.path).open("rb") as source, Path(job.target).open("w+b") as target:
+            confine(job.limits)
+            return _prepare(job, source, target)
     except Refusal as error:
         return Refused(detail=str(error))
     except MemoryError:

@@ -147,10 +147,9 @@ class _Picture:
         self._last = -1
 
     def add(self, frame: av.VideoFrame) -> None:
-        # The encoder refuses a picture that is not later than the one before; broken recorders write such.
-        if frame.pts is None or frame.pts <= self._last:
-            return
-        self._last = frame.pts
+        # The encoder refuses a picture that is not later than the one before; AVI, for one, has such.
+        self._last = self._last + 1 if frame.pts is None else max(frame.pts, self._last + 1)
+        frame.pts = self._last
         small = self._filter.apply(frame)
         small.pict_type = PictureType.NONE
         self._mp4.mux(self._stream.encode(small))
@@ -171,8 +170,9 @@ class _Sound:
     def add(self, frame: av.AudioFrame | None) -> None:
         for samples in self._resampler.resample(frame):
             # The clock of a broken file stutters and steps back, which MP4 refuses; only real gaps are kept.
-            if samples.pts is None or samples.pts < self._next + _GAP_SAMPLES:
-                samples.pts = self._next
+            start = round((samples.time or 0) * _SOUND_RATE)
+            samples.pts = start if start > self._next + _GAP_SAMPLES else self._next
+            samples.time_base = Fraction(1, _SOUND_RATE)
             self._next = samples.pts + samples.samples
             self._mp4.mux(self._stream.encode(samples))
 

@@ -1,4 +1,4 @@
-"""What the server and its converting child say to each other, one JSON line each way.
+"""What the server and its converting child say to each other, one JSON text each way.
 
     transcode.py ──Job──► transcode_child.py ──Found | Refused──► transcode.py
 

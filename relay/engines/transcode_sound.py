@@ -6,6 +6,7 @@ A voice note is Ogg with Opus in one channel, 48 kHz; clients draw its waveform 
 from array import array
 from collections.abc import Iterator
 from contextlib import ExitStack
+from fractions import Fraction
 from itertools import chain, pairwise
 from typing import BinaryIO, Self
 
@@ -88,6 +89,7 @@ def _list_samples(container: InputContainer, stream: AudioStream) -> Iterator[av
     for frame in chain(list_sounds(container, stream), [None]):
         for samples in resampler.resample(frame):
             samples.pts = position
+            samples.time_base = Fraction(1, _RATE)
             position += samples.samples
             yield samples
 
