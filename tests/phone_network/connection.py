@@ -61,10 +61,11 @@ class Connection:
         self._socket = socket
         self._handshake = Handshake(network.certificates)
         self._ciphers: Ciphers | None = None
-        self._inbox: asyncio.Queue[Node] = asyncio.Queue()
+        # None: there comes no more.
+        self._inbox: asyncio.Queue[Node | None] = asyncio.Queue()
         self._answers: dict[str, asyncio.Future[Node]] = {}
         self._ids = 0
-        self._serving = asyncio.create_task(self._serve(), name="phone_network.connection")
+        network.serve(self._serve())
 
     @property
     def device(self) -> Device:
@@ -104,11 +105,18 @@ class Connection:
         self.send(Node("failure", dict(attrs)))
         self._close_soon()
 
+    def _leave(self) -> None:
+        """From here on it does not count as connected, though its socket may take a moment to end."""
+        self.is_active = False
+        self.network.forget(self)
+
     def _close_soon(self) -> None:
         """A client that sees the end of its socket forgets what it has not yet taken from its queue, the reason too."""
+        self._leave()
         asyncio.get_running_loop().call_later(LINGER_SECONDS, self._socket.close)
 
     def abort(self) -> None:
+        self._leave()
         self._socket.abort()
 
     def go_silent(self) -> None:
@@ -126,12 +134,11 @@ class Connection:
             self.abort()
 
     def lost(self) -> None:
-        """The socket is gone."""
-        self._serving.cancel()
-        self.is_active = False
+        """The socket is gone. What came over it is still taken, above all acknowledgements."""
+        self._inbox.put_nowait(None)
         for answer in self._answers.values():
             give_up(answer, ConnectionResetError("the client's connection has ended"))
-        self.network.forget(self)
+        self._leave()
 
     def _shake_hands(self, frame: bytes) -> None:
         if not self._handshake.is_answered:
@@ -148,8 +155,7 @@ class Connection:
             self._inbox.put_nowait(node)
 
     async def _serve(self) -> None:
-        while True:
-            node = await self._inbox.get()
+        while node := await self._inbox.get():
             try:
                 await self.network.dispatch(self, node)
             except Exception as error:  # noqa: BLE001 - a handler's failure fails the test at the end, not the others now

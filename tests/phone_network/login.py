@@ -34,7 +34,6 @@ def log_in(network: "WhatsApp", connection: Connection, payload: Any) -> None:
         return
     if device.connection:
         device.connection.end("", Node("conflict", {"type": "replaced"}))
-        network.forget(device.connection)
     device.connection = connection
     connection.logged_in_as = device
     network.connections[device.account, device.number] = connection

@@ -9,11 +9,12 @@
 Handlers join by name: network.iq, network.stanzas, network.https. Leaving the block raises what went wrong inside.
 """
 
+import asyncio
 import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -60,6 +61,7 @@ class WhatsApp:
         self._authority, tls = make_tls(Path(self._folder.name))
         self._transport = Transport(self, tls)
         self._numbers = count(1)
+        self._serving: set[asyncio.Task[None]] = set()
         login.install(self)
         self.pairing_codes.install()
 
@@ -71,6 +73,8 @@ class WhatsApp:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._transport.stop()
+        for task in self._serving:
+            task.cancel()
         self._folder.cleanup()
         if self.errors and error is None:
             raise ExceptionGroup("the stand-in of WhatsApp's servers had trouble", self.errors)
@@ -121,6 +125,8 @@ class WhatsApp:
         """Cut every connection and take no new one, until it is up again."""
         self._transport.refuses = is_down
         if is_down:
+            for connection in list(self.connections.values()):
+                connection.abort()
             self._transport.abort_all()
 
     def timestamp(self) -> str:
@@ -129,6 +135,12 @@ class WhatsApp:
     def connect(self, socket: FrameSocket) -> Connection:
         """A client has opened its websocket."""
         return Connection(self, socket)
+
+    def serve(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a connection's work until it is done, or the network is."""
+        task = asyncio.create_task(work, name="phone_network.connection")
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     def admit(self, connection: Connection, payload: Any) -> None:
         """The handshake is done: `payload` says whether it wants to register or to log in."""

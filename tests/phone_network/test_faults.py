@@ -53,6 +53,7 @@ def news(account: Account, id: str) -> Node:
 
 async def test_a_dropped_connection_comes_back(client: Client, account: Account) -> None:
     account.drop()
+    assert not only(account).is_connected
     await client.event("Disconnected")
     await client.event("Connected", 2)
 
@@ -90,6 +91,13 @@ async def test_servers_in_trouble_are_tried_again(client: Client, account: Accou
     await client.event("Disconnected", 2)
     account.accept()
     await client.event("Connected", 2)
+
+
+async def test_a_login_with_another_key_is_refused(client: Client, account: Account) -> None:
+    """As for a device that was removed and whose number now belongs to somebody else."""
+    only(account).noise_key = bytes(32)
+    account.drop()
+    await client.event("LoggedOut")
 
 
 async def test_a_device_that_the_phone_removed(client: Client, account: Account) -> None:
