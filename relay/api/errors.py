@@ -30,6 +30,7 @@ from relay.model.errors import (
     NotFound,
     NotReady,
     NotSupported,
+    NotYet,
     RateLimited,
     RelayError,
     Unauthenticated,
@@ -143,7 +144,7 @@ def _answer_relay_error(error: RelayError) -> Response[Problem]:
         path = error.path
     elif isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
-    elif isinstance(error, RateLimited):
+    elif isinstance(error, RateLimited | NotYet):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
     elif isinstance(error, NotReady):
         headers["Retry-After"] = _RETRY_SECONDS

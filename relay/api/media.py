@@ -1,4 +1,7 @@
-"""Media files: uploaded to be sent, downloaded as they came."""
+"""Media files: uploaded to be sent, downloaded as they came.
+
+file stored ──► 200      still at WhatsApp ──► wait, 20 s at most ──► 409, Retry-After      never to be had ──► 404
+"""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,16 +17,29 @@ from relay.api.content import FileName, MimeType
 from relay.api.media_source import keep
 from relay.api.owner import Company, owner_of
 from relay.api.request import FILE, Request
+from relay.api.services import Services
+from relay.api.waiting import wait_for
 from relay.api.wire import Out
-from relay.model.errors import InvalidInput, NotFound
-from relay.model.ids import MediaId
+from relay.model.errors import InvalidInput, NotFound, NotYet
+from relay.model.ids import MediaId, TenantId
 from relay.model.tenant import Scope
+from relay.store import media_fetches
+from relay.store.blobs import Blob
 
 # A stranger's file must never run in the server's own name.
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Cache-Control": "private, max-age=31536000, immutable",
+}
+
+_WAIT_SECONDS = 20.0
+_RETRY_SECONDS = 10.0
+_WHY_NOT = {
+    "media_gone": "WhatsApp does not have this file any more.",
+    "media_too_large": "This file is larger than the server takes (media.max_bytes).",
+    "media_damaged": "What lies at WhatsApp is not the file that was sent; it was not kept.",
+    "media_unavailable": "WhatsApp's media server could not be reached for a day; the file was given up.",
 }
 
 
@@ -86,7 +102,16 @@ async def create_media(
 async def read_media(request: Request, media_id: FromPath[str]) -> File:
     services = request.services
     async with services.pool.acquire() as conn:
-        blob = await services.blobs.get(conn, await owner_of(request, conn, media_id), media_id)
+        tenant_id = await owner_of(request, conn, media_id)
+    blob = await wait_for(
+        services.doorbell, "media", lambda: _look(services, tenant_id, media_id), seconds=_WAIT_SECONDS
+    )
+    if blob is None:
+        raise NotYet(
+            "The file is still being fetched from WhatsApp.",
+            code="media_pending",
+            retry_after_seconds=_RETRY_SECONDS,
+        )
     if not blob.path.is_file():
         raise NotFound("The file is gone.")
     return File(
@@ -96,6 +121,21 @@ async def read_media(request: Request, media_id: FromPath[str]) -> File:
         content_disposition_type="attachment",
         headers=_HEADERS,
     )
+
+
+async def _look(services: Services, tenant_id: TenantId, media_id: str) -> Blob | None:
+    """None while it is being fetched. Raises NotFound."""
+    async with services.pool.acquire() as conn:
+        # In this order: the file's row comes in the transaction in which the other goes.
+        standing = await media_fetches.find_standing(conn, tenant_id, media_id)
+        blob = await services.blobs.find(conn, tenant_id, media_id)
+    if blob is not None:
+        return blob
+    if standing is None:
+        raise NotFound("There is no such media.")
+    if standing.error is not None:
+        raise NotFound(_WHY_NOT.get(standing.error, "The file could not be fetched."), code=standing.error)
+    return None
 
 
 def _check(text: str | None, wanted: object, *, path: str) -> str | None:

@@ -36,6 +36,8 @@ _CLAIM_SECONDS = 600.0
 _FETCH_SECONDS = 540.0
 _WAITS_SECONDS = (5, 30, 120, 600, *[3600] * 23)
 _AWAY_SECONDS = 1.0
+# What says more of a file than that it could not be had.
+_TELLING = (Gone, MediaDamaged, InvalidInput)
 
 
 class MediaFetcher:
@@ -152,7 +154,7 @@ class MediaFetcher:
         """Put it off, or give it up."""
         final = _is_final(fetch, error)
         wait = None if final else _WAITS_SECONDS[fetch.attempts - 1]
-        code = error.code if isinstance(error, RelayError) else Unavailable.code
+        code = error.code if isinstance(error, _TELLING) else Unavailable.code
 
         async def store() -> bool | None:
             async with self._pool.acquire() as conn:

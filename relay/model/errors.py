@@ -8,6 +8,7 @@
     ├── Forbidden                a key without the scope
     ├── NotFound                 no such thing, or another tenant's
     ├── Conflict                 the thing is not in a state that allows it
+    │   └── NotYet               it is under way; `retry_after_seconds` says when to ask again
     ├── RateLimited              too many; `retry_after_seconds` says when again
     ├── NotSupported             the engine cannot do it
     └── EngineError              what WhatsApp (or the engine) answered
@@ -64,6 +65,14 @@ class NotFound(RelayError):
 
 class Conflict(RelayError):
     code = "conflict"
+
+
+class NotYet(Conflict):
+    code = "not_yet"
+
+    def __init__(self, detail: str, *, retry_after_seconds: float, code: str | None = None) -> None:
+        super().__init__(detail, code=code)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class RateLimited(RelayError):
