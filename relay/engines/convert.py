@@ -60,6 +60,8 @@ _LATEST_MS = 253_402_300_799_000
 """The last second of the year 9999; later a datetime cannot say."""
 _OLDEST_CALL = timedelta(minutes=15)
 _LARGEST_CLOCK_ERROR = timedelta(days=1)
+_MOST_MENTIONS = 1024
+"""As many as a group has members. Each may cost a look-up, and the list is a stranger's."""
 _EDIT, _REVOKE = e2e.ProtocolMessage.MESSAGE_EDIT, e2e.ProtocolMessage.REVOKE
 _STATUS: dict[int, Literal["delivered", "read"]] = {
     neonize.Receipt.DELIVERED: "delivered",
@@ -133,7 +135,9 @@ def _received(
         sent_at=sent_at,
         name=name,
         reply_to=(words(context.stanzaID) or None) if context else None,
-        mentions=[canonical(words(jid), directory) for jid in context.mentionedJID] if context else [],
+        mentions=[canonical(words(jid), directory) for jid in context.mentionedJID[:_MOST_MENTIONS]]
+        if context
+        else [],
         offline=offline,
         history=history,
         media=media,

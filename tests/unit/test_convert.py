@@ -144,6 +144,13 @@ def test_references() -> None:
     assert found.mentions == [MARIA_JID, "5511977776666@s.whatsapp.net", "777@lid"]
 
 
+def test_mentions_without_end() -> None:
+    """A message mentions at most as many as a group holds."""
+    context = e2e.ContextInfo(mentionedJID=[f"{number}@lid" for number in range(2000)])
+    message = e2e.Message(extendedTextMessage=e2e.ExtendedTextMessage(text="@", contextInfo=context))
+    assert len(entry(message).mentions) == 1024
+
+
 def test_a_file_can_answer() -> None:
     """A file has its references in its own part; so has a kind that nobody reads."""
     context = e2e.ContextInfo(stanzaID="3EB0FF")
