@@ -61,6 +61,11 @@ async def save(
         )
 
 
+async def find(conn: Connection, vault: Vault, owner: tuple[TenantId, SessionId]) -> bytes | None:
+    found = await auth_states.find_auth_state(conn, vault, *owner)
+    return found and found.auth
+
+
 async def wrapped_of(pool: Pool, tenant_id: TenantId) -> bytes:
     wrapped: bytes = await pool.fetchval("SELECT data_key FROM tenants WHERE id = $1", tenant_id)
     return wrapped
@@ -88,7 +93,7 @@ async def test_a_rotation_wraps_everything_anew(pool: Pool, file: Path) -> None:
         for tenant_id in ids:
             await tenants.get_data_key(conn, fresh, tenant_id)
         assert (await tenants.get_data_key(conn, fresh, ids[1])).open(sealed, identity="place") == b"secret"
-        assert await auth_states.find_auth_state(conn, fresh, *owner) == b"auth"
+        assert await find(conn, fresh, owner) == b"auth"
 
 
 async def test_each_rotation_makes_another_key(pool: Pool, file: Path) -> None:
@@ -233,7 +238,7 @@ async def test_an_auth_state_is_sealed_by_its_sessions_own_key(pool: Pool, file:
         owner, other = await add_linked(conn, vault, b"one"), await add_linked(conn, vault, b"other")
         key = await conn.fetchval("SELECT wrapped FROM whatsapp_session_keys WHERE session_id = $1", owner[1])
         assert await save(conn, vault, owner, b"two")
-        assert await auth_states.find_auth_state(conn, vault, *owner) == b"two"
+        assert await find(conn, vault, owner) == b"two"
         assert key == await conn.fetchval(
             "SELECT wrapped FROM whatsapp_session_keys WHERE session_id = $1", owner[1]
         )
@@ -246,7 +251,7 @@ async def test_an_auth_state_is_sealed_by_its_sessions_own_key(pool: Pool, file:
             "UPDATE whatsapp_session_keys SET wrapped = $1 WHERE session_id = $2", key, other[1]
         )
         with pytest.raises(SealBroken):
-            await auth_states.find_auth_state(conn, vault, *other)
+            await find(conn, vault, other)
 
 
 async def test_an_auth_state_of_before_opens_and_gets_a_key(pool: Pool, file: Path) -> None:
@@ -258,12 +263,12 @@ async def test_an_auth_state_of_before_opens_and_gets_a_key(pool: Pool, file: Pa
         sealed = data_key.seal(b"before", identity=f"session/{owner[1]}/auth_state")
         await conn.execute("UPDATE whatsapp_auth_state SET sealed = $1", sealed)
         await conn.execute("DELETE FROM whatsapp_session_keys")
-        assert await auth_states.find_auth_state(conn, vault, *owner) == b"before"
+        assert await find(conn, vault, owner) == b"before"
         assert not await save(conn, vault, owner, b"stale", term=TERM - 1)
-        assert await auth_states.find_auth_state(conn, vault, *owner) == b"before"
+        assert await find(conn, vault, owner) == b"before"
         assert await save(conn, vault, owner, b"after")
         assert await conn.fetchval("SELECT count(*) FROM whatsapp_session_keys") == 1
-        assert await auth_states.find_auth_state(conn, vault, *owner) == b"after"
+        assert await find(conn, vault, owner) == b"after"
 
 
 @pytest.mark.parametrize("how", ["session", "tenant", "logout"])
@@ -290,7 +295,7 @@ async def test_a_key_goes_with_what_it_is_for(pool: Pool, file: Path, how: str) 
             assert await conn.fetchval("SELECT wrapped FROM whatsapp_session_keys") != key
             await conn.execute("UPDATE whatsapp_auth_state SET sealed = $1", lingers["sealed"])
             with pytest.raises(SealBroken):
-                await auth_states.find_auth_state(conn, vault, *owner)
+                await find(conn, vault, owner)
 
 
 async def test_after_a_rotation_a_backup_of_before_opens_with_the_old_key_only(
@@ -305,9 +310,9 @@ async def test_after_a_rotation_a_backup_of_before_opens_with_the_old_key_only(
         await rotation.rotate(conn, file)
         await conn.execute("UPDATE whatsapp_session_keys SET wrapped = $1", backup)
         with pytest.raises(SealBroken):
-            await auth_states.find_auth_state(conn, open_vault(file), *owner)
+            await find(conn, open_vault(file), owner)
         with pytest.raises(SealBroken):
             open_vault(file).unwrap(data_key, owner[0])
         both = Vault(*read_ring(file), OLD)
-        assert await auth_states.find_auth_state(conn, both, *owner) == b"auth"
+        assert await find(conn, both, owner) == b"auth"
         both.unwrap(data_key, owner[0])
