@@ -491,7 +491,11 @@ class Account:
 
     def set_profile_name(self, name: str) -> None:
         self._require_connection()
-        _raise(self._library.call("SetPushName", self._uuid, name.encode()))
+        error = self._library.call("SetPushName", self._uuid, name.encode())
+        if "LTHash" in error:
+            # It read its own state while a patch from the phone was being put in: the next time it is whole.
+            error = self._library.call("SetPushName", self._uuid, name.encode())
+        _raise(error)
 
     def set_profile_picture(self, jpeg: bytes) -> None:
         self._require_connection()

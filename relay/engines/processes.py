@@ -304,7 +304,9 @@ class _Process:
     def close(self) -> None:
         """It leaves WhatsApp, writes down what still comes, and ends."""
         if self._stream is not None:
-            self._stream.close()
+            # Its other end hears of it at once; a loop may close the descriptor when it likes.
+            with suppress(OSError):
+                self._ours.shutdown(socket.SHUT_RDWR)
         else:
             self.kill()
 
