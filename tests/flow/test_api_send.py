@@ -74,6 +74,7 @@ async def test_text_reaches_the_phone(live: Api) -> None:
         "delivered",
         "read",
     ]
+    assert all(step["at"].endswith("Z") for step in message["history"])
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,20 @@ async def test_what_whatsapp_refuses_has_failed_and_the_next_goes(hosting: Hosti
     assert (failed["messageId"], failed["error"]) == (messages[0], "send_rejected")
 
 
+async def test_what_is_about_nothing_is_not_sent(hosting: Hosting) -> None:
+    """A reaction and a vote whose message is gone fail by name, and nobody gets them; an answer goes without it."""
+    account = await linked(hosting)
+    reaction, vote = [
+        (await hosting.queue(account, "", type=kind, content={"messageId": "msg_gone"}, chat=chat))[0]
+        for kind, chat in (("reaction", MARIA_CHAT), ("poll_vote", ANA_CHAT))
+    ]
+    answer = await hosting.queue(account, "yes", reply_to="msg_gone", chat=MARIA_CHAT)
+    await hosting.settled([reaction, vote, *answer], "failed", "failed", "sent")
+    told = {event["messageId"]: event["error"] for event in await hosting.events("message.status")}
+    assert told == {reaction: "target_missing", vote: "target_missing", answer[0]: None}
+    assert await hosting.outbox(account) == ["yes"]
+
+
 async def test_a_queue_waits_for_its_session(hosting: Hosting) -> None:
     """Sends accepted while the session is down go out when it is back."""
     account = await linked(hosting)
