@@ -1,5 +1,6 @@
 """Virtual people and the unmodified library: each reads what the other wrote, whatever happened to their keys."""
 
+import shutil
 from base64 import b64decode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -35,6 +36,24 @@ class World:
     def owner(self) -> Person:
         return self.people.of(self.account)
 
+    async def talk(self, words: str) -> None:
+        """One message each way."""
+        await self.anna.say(self.account, text=words)
+        await self.client.call("send_message", jid(self.anna.lid), words)
+        await self.anna.inbox.first(lambda posted: posted.text == words)
+
+    async def stop(self) -> None:
+        """The client's process is killed."""
+        await self.clients.kill()
+        await self.account.disconnected()
+
+    async def start(self, path: Path) -> None:
+        """A process again, on this file."""
+        self.clients = Clients(self.network)
+        await self.clients.__aenter__()
+        self.client = await self.clients.open(path)
+        await self.account.connected(self.device)
+
     async def got(self, number: int = 1) -> dict[str, Any]:
         """The client's nth message."""
         return await self.client.event("Message", number)
@@ -42,7 +61,8 @@ class World:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with WhatsApp() as network, Clients(network) as clients:
+    async with WhatsApp() as network:
+        clients = await Clients(network).__aenter__()
         services = Services(network)
         people = open_post_office(network, services)
         account = network.new_account(phone="5511999990001", name="Shop")
@@ -51,7 +71,9 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         await client.event("Connected")
         await account.connected(device)
         anna = people.new("5511988887777", "Anna")
-        yield World(network, services, people, clients, account, device, client, tmp_path / "a.db", anna)
+        world = World(network, services, people, clients, account, device, client, tmp_path / "a.db", anna)
+        yield world
+        await world.clients.kill()
 
 
 def text_of(event: dict[str, Any]) -> str:
@@ -288,3 +310,28 @@ async def test_a_burst(world: World) -> None:
     assert text_of(await world.got(1000)) == "message 999"
     told = [text_of(fields) for name, fields in world.client.events if name == "Message"]
     assert told == [f"message {number}" for number in range(1000)]
+
+
+@pytest.mark.parametrize("asks_for_retry", [True, False])
+async def test_an_older_copy_of_the_clients_file(
+    world: World, tmp_path: Path, *, asks_for_retry: bool
+) -> None:
+    """Ratchets that are behind: what the phone says is asked for again; what the client says only a phone that asks reads."""
+    await world.talk("first")
+    copy = tmp_path / "copy"
+    await world.stop()
+    shutil.copytree(world.path.parent, copy, ignore=shutil.ignore_patterns("copy"))
+    await world.start(world.path)
+    await world.client.call("send_message", jid(world.anna.lid), "second")
+    await world.anna.inbox.at_least(2)
+    await world.stop()
+    await world.start(copy / world.path.name)
+    world.anna.asks_for_retry = asks_for_retry
+    await world.client.call("send_message", jid(world.anna.lid), "from the past")
+    if not asks_for_retry:
+        await world.anna.lost.at_least(1)
+        return
+    got = await world.anna.inbox.first(lambda posted: posted.text == "from the past")
+    assert got.retries == 1
+    await world.anna.say(world.account, text="to the past")
+    assert text_of(await world.got()) == "to the past"
