@@ -11,6 +11,7 @@ entry ends the process. `neonize.py` guards every call by the session's state.
 import ctypes
 import platform
 import sys
+from enum import IntEnum
 from typing import Any
 
 from relay.engines.protobufs import find_neonize
@@ -23,6 +24,29 @@ _ENDING = {"linux": "so", "darwin": "dylib", "win32": "dll"}
 OnText = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 OnEvent = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int)
 OnLog = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int)
+
+
+class Code(IntEnum):
+    """The library's events that we listen to, by number (EVENT_TO_INT in neonize's events.py)."""
+
+    PAIRED = 2
+    CONNECTED = 3
+    KEEP_ALIVE_LOST = 4
+    KEEP_ALIVE_BACK = 5
+    LOGGED_OUT = 6
+    REPLACED = 7
+    BANNED = 8
+    REFUSED = 9
+    OUTDATED = 10
+    DISCONNECTED = 12
+    HISTORY = 13
+    MESSAGE = 17
+    RECEIPT = 18
+    OFFLINE_BEGINS = 26
+    OFFLINE_DONE = 27
+    CALL = 36
+    GROUP_CALL = 40
+    UNREADABLE = 44
 
 
 class Proxy(ctypes.Structure):

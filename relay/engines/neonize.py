@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from relay.engines import compose, convert
 from relay.engines import engine as says
-from relay.engines.binding import Library, OnEvent, OnLog, OnText, Proxy, sized
+from relay.engines.binding import Code, Library, OnEvent, OnLog, OnText, Proxy, sized
 from relay.engines.channel import Start
 from relay.engines.compose import Uploaded
 from relay.engines.engine import Entry, Group, Outgoing, Sent, Signal
@@ -38,45 +38,19 @@ _DRAIN_SECONDS = 5.0
 _FIRST_QR_SECONDS = 60
 _NEXT_QR_SECONDS = 20
 _PAIRING_CODE_SECONDS = 160
+_PAIRS_KEPT = 10_000
 _STARTS = count(1)
 
-# Codes of the library's events (see EVENT_TO_INT in neonize's events.py).
-(
-    _PAIRED,
-    _CONNECTED,
-    _KEEP_ALIVE_LOST,
-    _KEEP_ALIVE_BACK,
-    _LOGGED_OUT,
-    _REPLACED,
-    _BANNED,
-    _REFUSED,
-    _OUTDATED,
-) = range(2, 11)
-_DISCONNECTED, _HISTORY, _MESSAGE, _RECEIPT, _OFFLINE_BEGINS, _OFFLINE_DONE, _CALL, _UNREADABLE = (
-    12, 13, 17, 18, 26, 27, 36, 44,
-)  # fmt: skip
-_SUBSCRIBED = bytes(
-    [
-        *range(_PAIRED, _OUTDATED + 1),
-        _DISCONNECTED,
-        _HISTORY,
-        _MESSAGE,
-        _RECEIPT,
-        _OFFLINE_BEGINS,
-        _OFFLINE_DONE,
-        _CALL,
-        _UNREADABLE,
-    ]
-)
+_SUBSCRIBED = bytes(Code)
 _MEDIA_KINDS = {
     MessageType.IMAGE: 0, MessageType.STICKER: 0, MessageType.VIDEO: 1, MessageType.AUDIO: 2, MessageType.DOCUMENT: 3,
 }  # fmt: skip
-_STATES: dict[int, Signal] = {_KEEP_ALIVE_LOST: says.Degraded(), _KEEP_ALIVE_BACK: says.Restored()}
+_STATES: dict[int, Signal] = {Code.KEEP_ALIVE_LOST: says.Degraded(), Code.KEEP_ALIVE_BACK: says.Restored()}
 _ENDS: dict[int, Signal] = {
-    _LOGGED_OUT: says.LoggedOut(),
-    _REPLACED: says.StreamReplaced(),
-    _REFUSED: says.ConnectFailed(reason="connect_refused"),
-    _OUTDATED: says.ClientOutdated(),
+    Code.LOGGED_OUT: says.LoggedOut(),
+    Code.REPLACED: says.StreamReplaced(),
+    Code.REFUSED: says.ConnectFailed(reason="connect_refused"),
+    Code.OUTDATED: says.ClientOutdated(),
 }
 _LINK_ENDS: dict[str, Signal] = {
     "timeout": says.LinkExpired(),
@@ -251,22 +225,22 @@ class Account:
             self._outside.trouble(self, "engine.event_refused", type(error).__name__)
 
     def _take(self, code: int, packed: bytes) -> None:
-        if code == _MESSAGE:
+        if code == Code.MESSAGE:
             event = neonize.Message.FromString(packed)
             entry = convert.entry_of_message(
                 event, self, offline=self._is_offline(event), decrypt_vote=self._decrypt_vote
             )
             self._journal(entry)
-        elif code == _RECEIPT:
+        elif code == Code.RECEIPT:
             self._journal(convert.entry_of_receipt(neonize.Receipt.FromString(packed), self))
-        elif code == _UNREADABLE:
+        elif code == Code.UNREADABLE:
             self._journal(
                 convert.entry_of_undecryptable(neonize.UndecryptableMessage.FromString(packed), self)
             )
-        elif code == _CALL:
-            call = neonize.CallOffer.FromString(packed)
-            self._journal(convert.entry_of_call(call, self, now=datetime.now(UTC)))
-        elif code == _HISTORY:
+        elif code in {Code.CALL, Code.GROUP_CALL}:
+            kind = neonize.CallOffer if code == Code.CALL else neonize.CallOfferNotice
+            self._journal(convert.entry_of_call(kind.FromString(packed), self, now=datetime.now(UTC)))
+        elif code == Code.HISTORY:
             # Thousands of messages: not on the thread that the next message waits for.
             threading.Thread(target=self._take_history, args=(packed,), daemon=True).start()
         else:
@@ -281,7 +255,7 @@ class Account:
             for entry in convert.entries_of_history(neonize.HistorySync.FromString(packed), self):
                 self._outside.journal(self, entry)
         except Exception as error:  # noqa: BLE001 - as in _on_event
-            self._outside.set_aside(self, _HISTORY, packed)
+            self._outside.set_aside(self, Code.HISTORY, packed)
             self._outside.trouble(self, "engine.history_refused", type(error).__name__)
 
     def _is_offline(self, event: Any) -> bool:
@@ -297,18 +271,18 @@ class Account:
         return None if answer.Error else list(answer.PollVoteMessage.selectedOptions)
 
     def _take_state(self, code: int, packed: bytes) -> None:
-        """The rest means nothing here: the account's own description, a pairing (`_CONNECTED` follows), what waits."""
+        """The rest means nothing here: the account's own description, a pairing (`Code.CONNECTED` follows), what waits."""
         if code in _STATES:
             self._say(_STATES[code])
         elif code in _ENDS:
             self._end(_ENDS[code])
-        elif code == _CONNECTED:
+        elif code == Code.CONNECTED:
             self._connected()
-        elif code == _DISCONNECTED:
+        elif code == Code.DISCONNECTED:
             self._away()
-        elif code == _OFFLINE_DONE:
+        elif code == Code.OFFLINE_DONE:
             self._offline_since = None
-        elif code == _BANNED:
+        elif code == Code.BANNED:
             ban = neonize.TemporaryBan.FromString(packed)
             self._end(says.TemporarilyBanned(until=datetime.now(UTC) + timedelta(seconds=ban.Expire)))
 
@@ -316,7 +290,7 @@ class Account:
         me = neonize.Device.FromString(self._library.ask("GetMe", self._uuid))
         self._own = Party(pn=me.JID.User, lid=me.LID.User or None)
         self._own_jid = f"{me.JID.User}@s.whatsapp.net"
-        # What comes until `_OFFLINE_DONE` has waited for us.
+        # What comes until `Code.OFFLINE_DONE` has waited for us.
         self._offline_since = datetime.now(UTC)
         if self._state is _State.OVER:
             return
@@ -346,24 +320,25 @@ class Account:
         return self._own
 
     def pn_of(self, lid: str) -> str | None:
-        if lid not in self._pairs:
-            self._pairs[lid] = self._look_up("GetPNFromLID", lid, "lid")
-        return self._pairs[lid]
+        return self._look_up("GetPNFromLID", lid, "lid")
 
     def lid_of(self, pn: str) -> str | None:
-        if pn not in self._pairs:
-            self._pairs[pn] = self._look_up("GetLIDFromPN", pn, "s.whatsapp.net")
-        return self._pairs[pn]
+        return self._look_up("GetLIDFromPN", pn, "s.whatsapp.net")
 
     def learn(self, pn: str, lid: str) -> None:
         self._pairs[pn], self._pairs[lid] = lid, pn
 
     def _look_up(self, function: str, user: str, server: str) -> str | None:
-        jid = convert.jid_of(f"{user}@{server}")
-        answer = neonize.GetJIDFromStoreReturnFunction.FromString(
-            self._library.ask(function, self._uuid, *sized(jid))
-        )
-        return answer.Jid.User or None
+        """The other name of somebody, as far as the library has met them."""
+        if user not in self._pairs:
+            jid = convert.jid_of(f"{user}@{server}")
+            answer = neonize.GetJIDFromStoreReturnFunction.FromString(
+                self._library.ask(function, self._uuid, *sized(jid))
+            )
+            if len(self._pairs) >= _PAIRS_KEPT:
+                self._pairs.clear()
+            self._pairs[user] = answer.Jid.User or None
+        return self._pairs[user]
 
     # --- calls --------------------------------------------------------------------------------------------------
 
