@@ -27,6 +27,8 @@ WORDS = {
 WORDS |= {word: bytes([at]) for at, word in enumerate(SINGLE) if word}
 
 NIBBLES, HEX = "0123456789-.", "0123456789ABCDEF"
+# Packed nibbles are hexadecimal digits, of which two stand for a sign.
+TO_HEX, FROM_HEX = str.maketrans("-.", "AB"), str.maketrans("AB", "-.")
 # The domain of an address with a device: which server it belongs to.
 DOMAINS = {"s.whatsapp.net": 0, "lid": 1, "hosted": 128, "hosted.lid": 129}
 SERVERS = {domain: server for server, domain in DOMAINS.items()}
@@ -85,20 +87,17 @@ def _word(word: str) -> bytes:
         return WORDS[word]
     if word and len(word) <= PACKED_MAX:
         if not word.strip(NIBBLES):
-            return _packed(NIBBLE_8, word, NIBBLES)
+            return _packed(NIBBLE_8, word.translate(TO_HEX))
         if not word.strip(HEX):
-            return _packed(HEX_8, word, HEX)
+            return _packed(HEX_8, word)
     raw = word.encode()
     return _length(len(raw)) + raw
 
 
-def _packed(tag: int, word: str, alphabet: str) -> bytes:
-    """Two characters a byte; an odd one is filled up with 15, and the length's top bit says so."""
-    digits = [alphabet.index(character) for character in word]
+def _packed(tag: int, digits: str) -> bytes:
+    """Two hexadecimal digits a byte; an odd one is filled up with F, and the length's top bit says so."""
     odd = len(digits) % 2
-    if odd:
-        digits.append(15)
-    pairs = bytes(high << 4 | low for high, low in zip(digits[::2], digits[1::2], strict=True))
+    pairs = bytes.fromhex(digits + "F" * odd)
     return bytes((tag, len(pairs) | odd << 7)) + pairs
 
 
@@ -167,8 +166,10 @@ class _Reader:
         if tag in (BINARY_8, BINARY_20, BINARY_32):
             size = self.integer({BINARY_8: 1, BINARY_20: 3, BINARY_32: 4}[tag])
             return self.raw(size)
-        if tag in (NIBBLE_8, HEX_8):
-            return self.packed(NIBBLES if tag == NIBBLE_8 else HEX)
+        if tag == HEX_8:
+            return self.packed()
+        if tag == NIBBLE_8:
+            return self.packed().translate(FROM_HEX)
         return self.address(tag)
 
     def address(self, tag: int) -> Jid:
@@ -183,12 +184,10 @@ class _Reader:
             return Jid(user, self.text(), device)
         raise ValueError(f"no such word: {tag} at {self.at}")
 
-    def packed(self, alphabet: str) -> str:
+    def packed(self) -> str:
         length = self.byte()
-        digits = self.raw(length & 127).hex()
-        if length & 128:
-            digits = digits[:-1]
-        return "".join([alphabet[int(digit, 16)] for digit in digits])
+        digits = self.raw(length & 127).hex().upper()
+        return digits[:-1] if length & 128 else digits
 
     def byte(self) -> int:
         value = self.body[self.at]
