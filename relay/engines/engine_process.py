@@ -167,14 +167,14 @@ class EngineProcess:
         if account is None:
             raise NotConnected("The session is not connected.")
         if call.method != "send":
-            return getattr(account, call.method)(**call.arguments)
+            return getattr(account.calls, call.method)(**call.arguments)
         outgoing = msgspec.convert(call.arguments["outgoing"], Outgoing)
         prepared = msgspec.convert(call.arguments["prepared"], Prepared | None)
         if prepared is None:
-            return account.send(outgoing, None)
+            return account.calls.send(outgoing, None)
         # A file is in memory three times while it is being sent.
         with self._uploads:
-            return account.send(outgoing, prepared)
+            return account.calls.send(outgoing, prepared)
 
     # --- Outside: what accounts say -----------------------------------------------------------------------------
 

@@ -12,24 +12,21 @@ account that it does not know would end the process, so each is guarded by the a
 """
 
 import ctypes
+import secrets
 import threading
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
-from itertools import count
-from pathlib import Path
 from typing import Any, Protocol
 
-from relay.engines import compose, convert
+from relay.engines import convert
 from relay.engines import engine as says
 from relay.engines.binding import Code, Library, OnEvent, OnLog, OnText, Proxy, sized
 from relay.engines.channel import Start
-from relay.engines.compose import Uploaded
-from relay.engines.engine import Entry, Group, Outgoing, Sent, Signal
+from relay.engines.engine import Entry, Signal
+from relay.engines.neonize_calls import Calls
 from relay.engines.protobufs import companion, neonize
-from relay.engines.transcode import Prepared
-from relay.model.errors import NotConnected, NotFound, OutcomeUnknown, RelayError, SendRejected
-from relay.model.message import MessageType, Party
+from relay.model.errors import NotConnected
+from relay.model.message import Party
 
 _FIRST_SIGN_SECONDS = 5.0
 """How long a start keeps the next one waiting; the library's maps are written in the first moments of it."""
@@ -39,12 +36,8 @@ _FIRST_QR_SECONDS = 60
 _NEXT_QR_SECONDS = 20
 _PAIRING_CODE_SECONDS = 160
 _PAIRS_KEPT = 10_000
-_STARTS = count(1)
 
 _SUBSCRIBED = bytes(Code)
-_MEDIA_KINDS = {
-    MessageType.IMAGE: 0, MessageType.STICKER: 0, MessageType.VIDEO: 1, MessageType.AUDIO: 2, MessageType.DOCUMENT: 3,
-}  # fmt: skip
 _STATES: dict[int, Signal] = {Code.KEEP_ALIVE_LOST: says.Degraded(), Code.KEEP_ALIVE_BACK: says.Restored()}
 _ENDS: dict[int, Signal] = {
     Code.LOGGED_OUT: says.LoggedOut(),
@@ -60,8 +53,6 @@ _LINK_ENDS: dict[str, Signal] = {
     "err-unexpected-state": says.ConnectFailed(reason="link_refused"),
     "error": says.ConnectFailed(reason="link_refused"),
 }
-_NOT_DONE = ("websocket not connected", "the store doesn't contain", "websocket disconnected before")
-_NOBODY_KNOWS = ("timed out waiting for message send response", "failed to send message node", "context ")
 
 
 class _State(Enum):
@@ -92,15 +83,16 @@ class Account:
         self._library = library
         self._outside = outside
         # Another client of the same name would be stopped when this one is.
-        self._uuid = f"{wanted.session_id}-{next(_STARTS)}".encode()
+        self.uuid = f"{wanted.session_id}-{secrets.token_hex(4)}".encode()
         self._state = _State.STARTING
         self._known = False
         """Whether the library has an entry for it: calls before that end the process."""
         self._own = Party()
-        self._own_jid = ""
+        self.own_jid = ""
         self._pairs: dict[str, str | None] = {}
         self._offline_since: datetime | None = None
         self._codes_shown = 0
+        self.calls = Calls(library, self)
         self._first_sign = threading.Event()
         self._returned = threading.Event()
         self._events = 0
@@ -109,6 +101,10 @@ class Account:
     @property
     def is_linking(self) -> bool:
         return bool(self.wanted.link_method)
+
+    def require_connection(self) -> None:
+        if self._state is not _State.CONNECTED:
+            raise NotConnected("The session is not connected.")
 
     # --- start and stop -----------------------------------------------------------------------------------------
 
@@ -121,13 +117,13 @@ class Account:
         """Leave WhatsApp, and wait until what was on the way has come."""
         over, self._state = self._state is _State.OVER, _State.OVER
         if self._known and not over and not self._returned.is_set():
-            self._library.call("Disconnect", self._uuid)
+            self._library.call("Disconnect", self.uuid)
             self._wait_until_quiet()
 
     def stop(self) -> None:
         """Give up what the library holds of it; after `disconnect`."""
         if self._known and not self._returned.is_set():
-            self._library.call("Stop", self._uuid)
+            self._library.call("Stop", self.uuid)
             self._returned.wait(_DRAIN_SECONDS)
         self._known = False
 
@@ -173,7 +169,7 @@ class Account:
         self._kept_alive = (callbacks, proxy)
         self._known = True
         return self._library.call(
-            "Neonize", name.encode(), self._uuid, b"", 0, 0, b"ERROR", *callbacks, _SUBSCRIBED, len(_SUBSCRIBED),
+            "Neonize", name.encode(), self.uuid, b"", 0, 0, b"ERROR", *callbacks, _SUBSCRIBED, len(_SUBSCRIBED),
             device, device_size, b"", 0, ctypes.byref(proxy) if proxy else None,
         )  # fmt: skip
 
@@ -200,7 +196,7 @@ class Account:
             showPushNotification=True,
         )
         answer = neonize.PairPhoneReturnFunction.FromString(
-            self._library.ask("PairPhone", self._uuid, *sized(wanted))
+            self._library.ask("PairPhone", self.uuid, *sized(wanted))
         )
         if answer.Error:
             self._end(says.ConnectFailed(reason="link_refused"))
@@ -266,7 +262,7 @@ class Account:
 
     def _decrypt_vote(self, event: Any) -> list[bytes] | None:
         answer = neonize.ReturnFunctionWithError.FromString(
-            self._library.ask("DecryptPollVote", self._uuid, *sized(event))
+            self._library.ask("DecryptPollVote", self.uuid, *sized(event))
         )
         return None if answer.Error else list(answer.PollVoteMessage.selectedOptions)
 
@@ -287,9 +283,9 @@ class Account:
             self._end(says.TemporarilyBanned(until=datetime.now(UTC) + timedelta(seconds=ban.Expire)))
 
     def _connected(self) -> None:
-        me = neonize.Device.FromString(self._library.ask("GetMe", self._uuid))
+        me = neonize.Device.FromString(self._library.ask("GetMe", self.uuid))
         self._own = Party(pn=me.JID.User, lid=me.LID.User or None)
-        self._own_jid = f"{me.JID.User}@s.whatsapp.net"
+        self.own_jid = f"{me.JID.User}@s.whatsapp.net"
         # What comes until `Code.OFFLINE_DONE` has waited for us.
         self._offline_since = datetime.now(UTC)
         if self._state is _State.OVER:
@@ -333,204 +329,13 @@ class Account:
         if user not in self._pairs:
             jid = convert.jid_of(f"{user}@{server}")
             answer = neonize.GetJIDFromStoreReturnFunction.FromString(
-                self._library.ask(function, self._uuid, *sized(jid))
+                self._library.ask(function, self.uuid, *sized(jid))
             )
             if len(self._pairs) >= _PAIRS_KEPT:
                 self._pairs.clear()
             self._pairs[user] = answer.Jid.User or None
         return self._pairs[user]
 
-    # --- calls --------------------------------------------------------------------------------------------------
-
-    def _require_connection(self) -> None:
-        if self._state is not _State.CONNECTED:
-            raise NotConnected("The session is not connected.")
-
-    def send(self, outgoing: Outgoing, prepared: Prepared | None) -> Sent:
-        self._require_connection()
-        if outgoing.type == MessageType.POLL_VOTE:
-            return self._send(outgoing.chat, self._build_vote(outgoing))
-        uploaded = self._upload(outgoing, prepared) if prepared else None
-        message = compose.message_of(outgoing, self._own_jid, uploaded, now=datetime.now(UTC))
-        return self._send(outgoing.chat, message)
-
-    def edit(self, chat: str, wa_id: str, text: str) -> None:
-        self._require_connection()
-        self._send(chat, compose.edit_of(chat, wa_id, text, now=datetime.now(UTC)))
-
-    def revoke(self, chat: str, wa_id: str) -> None:
-        self._require_connection()
-        self._send(chat, compose.revoke_of(chat, wa_id))
-
-    def _send(self, chat: str, message: Any) -> Sent:
-        answer = neonize.SendMessageReturnFunction.FromString(
-            self._library.ask("SendMessage", self._uuid, *sized(convert.jid_of(chat)), *sized(message))
-        )
-        if answer.Error:
-            raise _send_error(answer.Error)
-        response = answer.SendResponse
-        return Sent(wa_id=response.ID, at=datetime.fromtimestamp(response.Timestamp, UTC))
-
-    def _upload(self, outgoing: Outgoing, prepared: Prepared) -> Uploaded:
-        content = Path(prepared.path).read_bytes()
-        answer = neonize.UploadReturnFunction.FromString(
-            self._library.ask("Upload", self._uuid, content, len(content), _MEDIA_KINDS[outgoing.type])
-        )
-        if answer.Error:
-            # Nothing was sent: it may be tried again.
-            raise NotConnected("WhatsApp did not take the file.", code="upload_failed")
-        response = answer.UploadResponse
-        return Uploaded(
-            url=response.url,
-            direct_path=response.DirectPath,
-            key=response.MediaKey,
-            sha256=response.FileSHA256,
-            encrypted_sha256=response.FileEncSHA256,
-            size_bytes=response.FileLength,
-            mimetype=prepared.mimetype,
-            file_name=outgoing.media.file_name if outgoing.media else None,
-            seconds=prepared.seconds,
-            width=prepared.width,
-            height=prepared.height,
-            thumbnail=prepared.thumbnail,
-            waveform=prepared.waveform,
-            animated=prepared.animated,
-        )
-
-    def _build_vote(self, outgoing: Outgoing) -> Any:
-        if outgoing.target is None:
-            raise SendRejected("The poll is not known.")
-        poll = compose.vote_info(outgoing.target, outgoing.chat, self)
-        options = neonize.ArrayString(data=outgoing.content["options"])
-        answer = neonize.BuildPollVoteReturnFunction.FromString(
-            self._library.ask("BuildPollVote", self._uuid, *sized(poll), *sized(options))
-        )
-        if answer.Error:
-            raise SendRejected(
-                "The poll's key is not on this device: it was made before the session was linked."
-            )
-        return answer.PollVote
-
-    def mark_read(self, chat: str, sender: str, wa_ids: Sequence[str]) -> None:
-        self._require_connection()
-        error = self._library.call(
-            "MarkRead", self._uuid, " ".join(wa_ids).encode(), int(datetime.now(UTC).timestamp()),
-            *sized(convert.jid_of(chat)), *sized(convert.jid_of(sender)), b"read",
-        )  # fmt: skip
-        _raise(error)
-
-    def set_typing(self, chat: str, *, typing: bool) -> None:
-        self._require_connection()
-        _raise(
-            self._library.call(
-                "SendChatPresence", self._uuid, *sized(convert.jid_of(chat)), 0 if typing else 1, 0
-            )
-        )
-
-    def set_presence(self, *, available: bool) -> None:
-        self._require_connection()
-        _raise(self._library.call("SendPresence", self._uuid, b"available" if available else b"unavailable"))
-
-    def check_numbers(self, phones: Sequence[str]) -> dict[str, str | None]:
-        self._require_connection()
-        asked = " ".join(f"+{phone}" for phone in phones).encode()
-        answer = neonize.IsOnWhatsAppReturnFunction.FromString(
-            self._library.ask("IsOnWhatsApp", self._uuid, asked)
-        )
-        found = {
-            "".join(letter for letter in one.Query.partition("@")[0] if letter.isdigit()): one
-            for one in answer.IsOnWhatsAppResponse
-        }
-        if not found and answer.Error and "nothing" not in answer.Error:
-            raise _call_error(answer.Error)
-        return {
-            phone: f"{found[phone].JID.User}@s.whatsapp.net" if phone in found and found[phone].IsIn else None
-            for phone in phones
-        }
-
-    def list_groups(self) -> list[Group]:
-        self._require_connection()
-        answer = neonize.GetJoinedGroupsReturnFunction.FromString(
-            self._library.ask("GetJoinedGroups", self._uuid)
-        )
-        _raise(answer.Error)
-        return [convert.group_of(group) for group in answer.Group]
-
-    def get_group(self, jid: str) -> Group:
-        self._require_connection()
-        answer = neonize.GetGroupInfoReturnFunction.FromString(
-            self._library.ask("GetGroupInfo", self._uuid, *sized(convert.jid_of(jid)))
-        )
-        _raise(answer.Error)
-        return convert.group_of(answer.GroupInfo)
-
-    def set_profile_name(self, name: str) -> None:
-        self._require_connection()
-        error = self._library.call("SetPushName", self._uuid, name.encode())
-        if "LTHash" in error:
-            # It read its own state while a patch from the phone was being put in: the next time it is whole.
-            error = self._library.call("SetPushName", self._uuid, name.encode())
-        _raise(error)
-
-    def set_profile_picture(self, jpeg: bytes) -> None:
-        self._require_connection()
-        answer = neonize.SetGroupPhotoReturnFunction.FromString(
-            self._library.ask("SetProfilePhoto", self._uuid, jpeg, len(jpeg))
-        )
-        _raise(answer.Error)
-
-    def find_profile_picture(self, jid: str) -> str | None:
-        self._require_connection()
-        answer = neonize.GetProfilePictureReturnFunction.FromString(
-            self._library.ask(
-                "GetProfilePicture", self._uuid, *sized(convert.jid_of(jid)),
-                *sized(neonize.GetProfilePictureParams()),
-            )
-        )  # fmt: skip
-        if "hidden" in answer.Error or "does not have a profile picture" in answer.Error:
-            return None
-        _raise(answer.Error)
-        return answer.Picture.URL or None
-
-    def reject_call(self, call_id: str, caller: str) -> None:
-        self._require_connection()
-        _raise(self._library.call("RejectCall", self._uuid, *sized(convert.jid_of(caller)), call_id.encode()))
-
-    def logout(self) -> None:
-        self._require_connection()
-        _raise(self._library.call("Logout", self._uuid))
-
 
 def _on_log(_pointer: int, _size: int) -> None:
     """The library's own words hold numbers and names: nobody hears them."""
-
-
-def _raise(error: str) -> None:
-    if error:
-        raise _call_error(error)
-
-
-def _call_error(error: str) -> RelayError:
-    if any(words in error for words in _NOT_DONE):
-        return NotConnected("The session is not connected.")
-    if "does not exist" in error or "not participating" in error or "item-not-found" in error:
-        return NotFound("WhatsApp does not know it, or the session is not part of it.")
-    if "timed out" in error:
-        return OutcomeUnknown("WhatsApp did not answer in time.")
-    return SendRejected("WhatsApp refused the request.", code="engine_refused")
-
-
-def _send_error(error: str) -> RelayError:
-    """The library's sentence as one of ours; what is not surely undone is unknown."""
-    if any(words in error for words in _NOT_DONE):
-        return NotConnected("The session is not connected.")
-    if "server returned error" in error:
-        return SendRejected("WhatsApp refused the message.")
-    if "no LID found" in error:
-        return SendRejected("This number has no WhatsApp account.", code="not_on_whatsapp")
-    if any(words in error for words in _NOBODY_KNOWS):
-        return OutcomeUnknown("WhatsApp did not say whether it took the message.")
-    if error.startswith("failed to ") or "can't send message" in error:
-        # These come before anything of the message itself has left.
-        return SendRejected("WhatsApp would not take part in preparing the message.", code="engine_refused")
-    return OutcomeUnknown("WhatsApp did not say whether it took the message.")
