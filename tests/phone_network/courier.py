@@ -58,6 +58,12 @@ class Courier:
         for device in devices:
             self._deliver(letter, device, [self._enc(letter, device, garbled=garbled)])
 
+    def announce(self, letter: Letter) -> None:
+        """Tell linked clients that there is a message which only phones get to see."""
+        for reader in letter.route.readers:
+            for device in reader.devices.values():
+                self._deliver(letter, device, [Node("unavailable", {"type": "view_once"})])
+
     def carry_again(self, id: str, device: Device, bundle: PreKeyBundle, count: int) -> None:
         """To one client that could not read it. What this phone never said is not answered."""
         letter = self._letters.get(id)
@@ -109,7 +115,7 @@ class Courier:
         kind, ciphertext = self._signal.encrypt(address, pad(message.SerializeToString()))
         return Node("enc", {"v": "2", "type": kind}, ciphertext)
 
-    def _deliver(self, letter: Letter, device: Device, encs: list[Node]) -> None:
+    def _deliver(self, letter: Letter, device: Device, content: list[Node]) -> None:
         author = letter.route.author
         attrs: dict[str, Attribute] = {
             **letter.route.attrs(device.account),
@@ -119,7 +125,7 @@ class Courier:
             "notify": author.name,
             **letter.more,
         }
-        self._network.deliver(device, Node("message", attrs, encs))
+        self._network.deliver(device, Node("message", attrs, content))
 
 
 def spoiled(ciphertext: bytes) -> bytes:

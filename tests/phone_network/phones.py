@@ -94,17 +94,20 @@ class Person:
         view_once: bool = False,
         mode: Mode | None = None,
         garbled: bool = False,
+        withheld: bool = False,
         **what: Any,
     ) -> Posted:
         """Write something: `text="…"`, `voice=b"…"`, `poll=("Lunch?", ["yes", "no"])` and so on (see contents.py).
 
         `message` is a whole `waE2E.Message` instead. `mode` is by which name everybody is called: by LID, or as the
-        group does it. What is `garbled` cannot be read until it is asked for again.
+        group does it. What is `garbled` cannot be read until it is asked for again; of what is `withheld` linked clients
+        hear only that it exists, as of most view-once messages.
         """
         message = message or contents.compose(self._people.media, **what)
         message = contents.about(message, reply_to=reply_to, mentions=mentions)
         message = contents.view_once(message) if view_once else message
-        return self._post(Route(self.account, *self._people.chat(to, mode)), message, garbled=garbled)
+        route = Route(self.account, *self._people.chat(to, mode))
+        return self._post(route, message, garbled=garbled, withheld=withheld)
 
     async def say_many(
         self, to: "Addressee", count: int, *, words: str = "message", mode: Mode | None = None
@@ -145,13 +148,16 @@ class Person:
         is_theirs = not isinstance(route.to, Group) and route.author is not self.account
         return Route(self.account, route.author if is_theirs else route.to, route.mode)
 
-    def _post(self, route: Route, message: Any, *, garbled: bool = False) -> Posted:
+    def _post(self, route: Route, message: Any, *, garbled: bool = False, withheld: bool = False) -> Posted:
         letter = Letter(secrets.token_hex(16).upper(), route, message, self._people.now())
         self._routes[letter.id] = route
         for reader in route.readers:
             if reader is not self.account:
                 self._people.of(reader).get(route, letter.id, message)
-        self._courier.carry(letter, garbled=garbled)
+        if withheld:
+            self._courier.announce(letter)
+        else:
+            self._courier.carry(letter, garbled=garbled)
         return Posted(letter.id, route.chat(self.account), route.sender.account, message, from_me=True)
 
     def tell_clients(self, message: Any) -> str:

@@ -1,5 +1,6 @@
 """Virtual people and the unmodified library: each reads what the other wrote, whatever happened to their keys."""
 
+import asyncio
 import shutil
 from base64 import b64decode
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ import pytest
 
 from tests.phone_network.accounts import Account, Device
 from tests.phone_network.clients import Client, Clients, jid
+from tests.phone_network.contents import unwrapped
 from tests.phone_network.network import WhatsApp
 from tests.phone_network.phones import Addressee, People, Person
 from tests.phone_network.post import open_post_office
@@ -97,6 +99,9 @@ async def test_texts_both_ways(world: World) -> None:
     assert [receipt["MessageIDs"] for receipt in receipts] == [[got.id], [got.id]]
     delivered = await world.anna.receipts.first()
     assert (delivered.type, delivered.ids) == ("inactive", (said.id,))
+    chat, read = jid(world.anna.lid), {"enum": "ReceiptType", "name": "READ"}
+    await world.client.call("mark_read", said.id, chat=chat, sender=chat, receipt=read)
+    assert (await world.anna.receipts.at_least(2))[1].type == "read"
 
 
 KINDS: dict[str, tuple[dict[str, Any], str]] = {
@@ -211,6 +216,10 @@ async def test_groups_both_ways(world: World, mode: Any) -> None:
         assert (got.chat, got.sender) == (group.jid, world.account.lid if mode == "lid" else world.account.pn)
     own = await world.owner.inbox.first(lambda posted: posted.from_me)
     assert (own.text, own.chat) == ("hi all", group.jid)
+    await world.owner.say(group, text="from my phone")
+    await world.got(7)
+    event = await world.got(8)
+    assert (text_of(event), event["Info"]["MessageSource"]["IsFromMe"]) == ("from my phone", True)
 
 
 async def test_the_owner_writes_on_the_phone(world: World) -> None:
@@ -335,3 +344,60 @@ async def test_an_older_copy_of_the_clients_file(
     assert got.retries == 1
     await world.anna.say(world.account, text="to the past")
     assert text_of(await world.got()) == "to the past"
+
+
+async def test_a_message_that_only_phones_see(world: World) -> None:
+    """The client hears of it, cannot read it, and asks its own phone."""
+    # A client asks its phone only after the phone has spoken to it.
+    world.owner.send_history({})
+    await world.client.event("HistorySync")
+    said = await world.anna.say(world.account, image=b"secret", view_once=True, withheld=True)
+    unread = await world.client.event("UndecryptableMessage")
+    assert (unread["Info"]["ID"], unread["IsUnavailable"]) == (said.id, True)
+    asked = await world.owner.inbox.first(lambda posted: posted.from_me)
+    request = asked.message.protocolMessage.peerDataOperationRequestMessage
+    assert said.id == request.placeholderMessageResendRequest[0].messageKey.ID
+
+
+async def test_what_the_client_does_to_messages(world: World) -> None:
+    """Its reactions, edits, replies and revokes arrive as what they are."""
+    chat = jid(world.anna.lid)
+    said = await world.anna.say(world.account, text="hello")
+    told = await world.got()
+    reaction = await world.client.call("build_reaction", chat, chat, said.id, "👍")
+    await world.client.call("send_message", chat, {"proto": "written", "fields": reaction})
+    await world.client.call("reply_message", "hi", {"proto": "told", "fields": told}, chat)
+    reacted, replied = await world.anna.inbox.at_least(2)
+    assert (reacted.message.reactionMessage.key.ID, reacted.message.reactionMessage.text) == (said.id, "👍")
+    assert replied.message.extendedTextMessage.contextInfo.stanzaID == said.id
+    new = {"proto": "written", "fields": {"conversation": "hi you"}}
+    await world.client.call("edit_message", chat, replied.id, new)
+    await world.client.call("revoke_message", chat, jid(world.account.lid), replied.id)
+    edited, revoked = (await world.anna.inbox.at_least(4))[2:]
+    edit = unwrapped(edited.message).protocolMessage
+    assert (edit.key.ID, edit.editedMessage.conversation) == (replied.id, "hi you")
+    assert (revoked.message.protocolMessage.key.ID, revoked.kind) == (replied.id, "protocolMessage")
+
+
+async def test_both_write_first(world: World) -> None:
+    """Two sessions opened at the same moment: everything is read, then and afterwards."""
+    crossing = (
+        world.client.call("send_message", jid(world.anna.lid), "a"),
+        world.anna.say(world.account, text="b"),
+    )
+    await asyncio.gather(*crossing)
+    await world.anna.inbox.first()
+    await world.got()
+    for number in range(2, 5):
+        await world.anna.say(world.account, text=f"{number}")
+        await world.client.call("send_message", jid(world.anna.lid), f"{number}")
+        assert text_of(await world.got(number)) == f"{number}"
+        assert (await world.anna.inbox.at_least(number))[-1].text == f"{number}"
+    assert not len(world.anna.lost)
+
+
+async def test_prekeys_have_run_out(world: World) -> None:
+    """A session opens without a one-time prekey too."""
+    world.device.prekeys.one_time.clear()
+    await world.talk("hello")
+    assert text_of(await world.got()) == "hello"

@@ -52,7 +52,8 @@ class Session:
         counter, keys = self.sending.step()
         body = encrypt_cbc(keys.cipher_key, keys.iv, plaintext)
         message = SignalMessage(self.ratchet.public, counter, self.previous_counter, body)
-        whole = message.signed + self._mac(keys, message, sender=self.ours, receiver=self.theirs)
+        signed = message.signed
+        whole = signed + self._mac(keys, signed, sender=self.ours, receiver=self.theirs)
         if self.opening is None:
             return "msg", whole
         return "pkmsg", PreKeySignalMessage(
@@ -71,7 +72,9 @@ class Session:
             (self.root_key, turned) if turned else turn(self.root_key, message.ratchet_key, self.ratchet)
         )
         keys = chain.peek(message.counter)
-        if not compare_digest(message.mac, self._mac(keys, message, sender=self.theirs, receiver=self.ours)):
+        if not compare_digest(
+            message.mac, self._mac(keys, message.signed, sender=self.theirs, receiver=self.ours)
+        ):
             raise BadMac("the MAC does not fit the message")
         plaintext = decrypt_cbc(keys.cipher_key, keys.iv, message.body)
         if turned is None:
@@ -90,8 +93,8 @@ class Session:
         self.root_key, self.sending = turn(root_key, theirs, self.ratchet)
 
     @staticmethod
-    def _mac(keys: MessageKeys, message: SignalMessage, *, sender: bytes, receiver: bytes) -> bytes:
-        return mac(keys.mac_key, typed(sender) + typed(receiver) + message.signed)[:MAC_BYTES]
+    def _mac(keys: MessageKeys, signed: bytes, *, sender: bytes, receiver: bytes) -> bytes:
+        return mac(keys.mac_key, typed(sender) + typed(receiver) + signed)[:MAC_BYTES]
 
 
 def open_session(own: DeviceKeys, bundle: PreKeyBundle) -> Session:
