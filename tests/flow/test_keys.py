@@ -10,10 +10,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from relay.commands import rotation
 from relay.model.ids import TenantId, new_tenant_id
 from relay.model.tenant import Retention
 from relay.store import tenants
-from relay.store.pool import Connection, Pool
+from relay.store.master_keys import lock_rotation
+from relay.store.pool import Connection, Pool, connect
 from relay.vault import Vault, data_key_identity, key_id_of, name_of, open_vault, read_ring
 from tests.api_client import MASTER_KEY
 from tests.flow.killed_rotation import POINTS
@@ -104,17 +106,31 @@ async def test_what_does_not_open_is_named_and_keeps_the_old_key(
     assert "The old keys stay" in ran.log
 
 
-async def test_two_rotations_at_once_are_one_after_the_other(
-    conn: Connection, url: str, tmp_path: Path
+async def test_two_rotations_are_one_after_the_other(
+    pool: Pool, conn: Connection, url: str, tmp_path: Path
 ) -> None:
-    """Neither undoes what the other does: in the end one key, which opens everything."""
+    """One that comes while another is at work waits for it, and touches nothing until then."""
     environ, file = shared(url, tmp_path), tmp_path / "master.key"
     secrets = Secrets()
-    await secrets.add(conn, open_vault(file), 30)
-    ran = await asyncio.gather(*(run(tmp_path, environ, *ROTATE) for _ in range(2)))
-    assert [one.process.returncode for one in ran] == [0, 0]
-    [key] = read_ring(file)
-    await secrets.open_all(conn, Vault(key))
+    await secrets.add(conn, open_vault(file), 3)
+    first = await connect(url, name="tests")
+    await lock_rotation(first)
+
+    async def waits() -> bool:
+        return bool(await pool.fetchval(_IS_WAITING))
+
+    async with program(tmp_path, *ROTATE, environ=environ) as second:
+        await until(waits, seconds=20, what="the second waits for the first")
+        assert read_ring(file) == [MASTER_KEY]
+        await rotation.rotate(first, file)
+        [key] = read_ring(file)
+        await first.close()
+        assert await second.ends() == 0
+    assert read_ring(file) != [key]
+    await secrets.open_all(conn, open_vault(file))
+
+
+_IS_WAITING = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
 
 
 # --- killed ------------------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ async def save(
 
 async def find(conn: Connection, vault: Vault, owner: tuple[TenantId, SessionId]) -> bytes | None:
     found = await auth_states.find_auth_state(conn, vault, *owner)
-    return found and found.auth
+    return None if found is None else found.auth
 
 
 async def wrapped_of(pool: Pool, tenant_id: TenantId) -> bytes:
