@@ -192,7 +192,7 @@ class Account:
         self.faults.acks = "withheld"
 
     def delay_acks(self, seconds: float) -> None:
-        self.faults.acks = seconds
+        self.faults.acks = float(seconds)
 
     def refuse_messages(self, error: int) -> None:
         """Acknowledge its messages with an error, such as 463 or 479. They are not passed on."""
