@@ -119,7 +119,7 @@ class MediaFetcher:
         try:
             async with asyncio.timeout(_FETCH_SECONDS):
                 ref, stored = await self._store(fetch)
-        except (RelayError, OSError, ValueError, TimeoutError) as error:
+        except (RelayError, ValueError, *DATABASE_AWAY) as error:
             await self._miss(fetch, claim, error)
             return
 
@@ -127,7 +127,10 @@ class MediaFetcher:
             async with self._pool.acquire() as conn:
                 return await media_outcome.keep(conn, self._blobs, fetch, claim=claim, ref=ref, stored=stored)
 
-        self._ring(owed=await _persist(keep))
+        owed = await _persist(keep)
+        if owed is None:
+            return
+        self._ring(owed=owed)
         fields = {"media": fetch.media_id, "session": fetch.session_id, "size_bytes": stored.size_bytes}
         log.info("media.fetched", extra={**fields, "duration_ms": round((time.monotonic() - started) * 1000)})
 

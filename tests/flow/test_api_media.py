@@ -1,13 +1,18 @@
 """Media files: what is stored is what it is, and comes back as an attachment."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from relay.api import media
 from relay.config import Config, Media
+from relay.model.ids import MediaId, TenantId, new_media_id, new_message_id
+from relay.store.blobs import Stored
 from relay.store.pool import Pool
+from tests.accounts import add_session
 from tests.api_client import Api, serve_api
 from tests.files import PNG
 
@@ -111,3 +116,70 @@ async def test_file_that_is_gone(acme: Api) -> None:
     media_id = (await acme.post(MEDIA, content=PNG)).json()["mediaId"]
     acme.services.blobs.remove_files([media_id])
     assert (await acme.get(f"{MEDIA}/{media_id}")).status_code == 404
+
+
+async def promised(acme: Api, *, error: str | None = None) -> MediaId:
+    """A file of the company's that is still at WhatsApp, or that could not be had."""
+    media_id, message_id = new_media_id(), new_message_id()
+    async with acme.services.pool.acquire() as conn:
+        account = await add_session(conn, tenant_id=TenantId(acme.company_id))
+        await conn.execute(
+            "INSERT INTO whatsapp_messages (id, tenant_id, session_id, chat, direction, origin, sender, type, content,"
+            " status, sent_at) VALUES ($1, $2, $3, 'c', 'inbound', 'contact', 'c', 'image', '{}', 'received', now())",
+            message_id,
+            *account,
+        )
+        await conn.execute(
+            "INSERT INTO media_fetches (media_id, tenant_id, session_id, message_id, kind, reference, history, error)"
+            " VALUES ($1, $2, $3, $4, 'image', $5, false, $6)",
+            media_id,
+            *account,
+            message_id,
+            None if error else b"sealed",
+            error,
+        )
+    return media_id
+
+
+async def test_a_file_on_its_way_is_waited_for(acme: Api) -> None:
+    """Who asks too early gets the file as soon as it is there."""
+    media_id = await promised(acme)
+    asking = asyncio.create_task(acme.get(f"{MEDIA}/{media_id}"))
+    blobs, services = acme.services.blobs, acme.services
+    path = blobs.path(media_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(PNG)
+    stored = Stored(id=media_id, path=path, sha256=b"", size_bytes=len(PNG))
+    async with services.pool.acquire() as conn, conn.transaction():
+        await conn.execute("DELETE FROM media_fetches WHERE media_id = $1", media_id)
+        await blobs.insert(
+            conn, stored, tenant_id=TenantId(acme.company_id), mimetype="image/png", file_name=None
+        )
+    services.doorbell.ring("media")
+    answer = await asking
+    assert (answer.status_code, answer.content) == (200, PNG)
+
+
+async def test_a_file_that_takes_long_is_to_be_asked_for_again(
+    api: Api, acme: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """409 and when to ask again; another company hears of nothing, and does not wait."""
+    monkeypatch.setattr(media, "_WAIT_SECONDS", 0.05)
+    media_id = await promised(acme)
+    for caller in (acme, api):
+        answer = await caller.get(f"{MEDIA}/{media_id}")
+        assert (answer.status_code, answer.json()["code"]) == (409, "media_pending")
+        assert answer.headers["retry-after"] == "10"
+    stranger = await api.as_tenant("Stranger")
+    assert (await stranger.get(f"{MEDIA}/{media_id}")).json()["code"] == "not_found"
+
+
+@pytest.mark.parametrize("error", ["media_gone", "media_too_large", "media_damaged", "media_unavailable"])
+async def test_a_file_that_could_not_be_had_says_why(api: Api, acme: Api, error: str) -> None:
+    """404 with the reason, to its own company."""
+    media_id = await promised(acme, error=error)
+    answer = await acme.get(f"{MEDIA}/{media_id}")
+    assert (answer.status_code, answer.json()["code"]) == (404, error)
+    assert len(answer.json()["detail"]) > 30
+    stranger = await api.as_tenant("Stranger")
+    assert (await stranger.get(f"{MEDIA}/{media_id}")).json()["code"] == "not_found"

@@ -150,3 +150,22 @@ async def test_one_janitor_at_a_time(pool: Pool, blobs: Blobs) -> None:
         assert await count(pool, "whatsapp_messages") == 1
     await janitor(pool, blobs, message_days=30).work()
     assert await count(pool, "whatsapp_messages") == 0
+
+
+async def test_what_a_message_had_promised_goes_with_it(pool: Pool, blobs: Blobs) -> None:
+    """Old messages take their unfetched files along; receipts of nobody's message go after a day."""
+    async with pool.acquire() as conn:
+        account = await add_session(conn)
+    await add_messages(pool, account, 1, 40)
+    await pool.execute(
+        "INSERT INTO media_fetches (media_id, tenant_id, session_id, message_id, kind, reference, history)"
+        " SELECT 'med_' || id, tenant_id, session_id, id, 'image', 'x', false FROM whatsapp_messages"
+    )
+    await pool.execute(
+        "INSERT INTO early_receipts (session_id, chat, wa_id, status, at, stored_at)"
+        " SELECT $1, 'c', h::text, 'read', now(), now() - h * interval '1 hour' FROM unnest(ARRAY[1, 23, 25]) AS h",
+        account[1],
+    )
+    await janitor(pool, blobs, message_days=30).work()
+    assert await count(pool, "media_fetches") == 1
+    assert await count(pool, "early_receipts") == 2
