@@ -172,6 +172,10 @@ class Person:
         self._courier.carry(letter)
         return letter.id
 
+    def share_app_state_keys(self) -> str:
+        """What a phone does right after a link, and what a client needs to change its name. Gives the message's id."""
+        return self.tell_clients(self._people.key_share(self.account))
+
     def send_history(self, said: "Mapping[Person, Sequence[str]]") -> str:
         """Hand over to linked clients what others said before. Gives the message's id."""
         return self.tell_clients(history.notification(self._people.media, said, now=int(self._people.now())))
@@ -266,6 +270,7 @@ class People:
         self.network = network
         self.media: MediaHost = services.media
         self._clock = services.clock
+        self._app_state = services.app_state
         self._people: dict[Account, Person] = {}
 
     def new(self, phone: str, name: str = "") -> Person:
@@ -280,6 +285,10 @@ class People:
 
     def now(self) -> str:
         return str(int(self._clock()))
+
+    def key_share(self, account: Account) -> Any:
+        """The keys of an account's app state, as its phone tells its clients."""
+        return self._app_state(account).key_share(self._clock())
 
     def chat(self, to: Addressee, mode: Mode | None) -> tuple[Account | Group, Mode]:
         """Where something goes, and by which names."""

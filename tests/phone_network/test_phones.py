@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.phone_network.accounts import Account, Device
+from tests.phone_network.activity import Synced
 from tests.phone_network.clients import Client, Clients, jid
 from tests.phone_network.contents import unwrapped
 from tests.phone_network.network import WhatsApp
@@ -252,6 +253,15 @@ async def test_history(world: World) -> None:
         "old",
         "older",
     ]
+
+
+async def test_app_state(world: World) -> None:
+    """With the keys from the phone the client changes what all devices of the account share: its name."""
+    world.owner.share_app_state_keys()
+    # One after the other: when it asks for this collection it has read that of the name.
+    await world.services.activity.first(Synced, lambda synced: synced.collection == "regular_high")
+    await world.client.call("set_profile_name", "The Shop")
+    assert world.services.app_state(world.account).push_name() == "The Shop"
 
 
 @pytest.mark.parametrize("where", ["1:1", "group"])
