@@ -253,7 +253,8 @@ async def test_a_session_is_linked_from_a_terminal(terminal: Terminal) -> None:
     """The QR code is drawn, and the command ends once a phone has scanned it; then it is stopped and removed."""
     async with await make_tenant(terminal.relay) as caller:
         as_company = {"RELAY_API_KEY": key_of(caller)}
-        session = (await terminal.ok("session", "create", "Loja", "--json", **as_company)).json["id"]
+        words = ["session", "create", "Loja", "--engine", "sandbox", "--json"]
+        session = (await terminal.ok(*words, **as_company)).json["id"]
         path = f"/api/v1/whatsapp/sessions/{session}"
         async with terminal.running("session", "connect", session, **as_company) as connecting:
             await connecting.says("Scan it")
@@ -279,7 +280,8 @@ async def test_a_session_is_linked_by_a_code(terminal: Terminal) -> None:
     """With --phone the code to type in is shown; a session that ends otherwise ends the command with 1."""
     async with await make_tenant(terminal.relay) as caller:
         as_company = {"RELAY_API_KEY": key_of(caller)}
-        made = await caller.post("/api/v1/whatsapp/sessions", json={"name": "Loja", "connect": False})
+        body = {"name": "Loja", "engine": "sandbox", "connect": False}
+        made = await caller.post("/api/v1/whatsapp/sessions", json=body)
         session = made.json()["id"]
         words = ["session", "connect", session, "--phone", "+55 11 98765-4321"]
         async with terminal.running(*words, **as_company) as connecting:

@@ -160,9 +160,7 @@ def test_every_path_in_a_page_is_a_route(page: Path) -> None:
     routes = _routes() | {("GET", "/docs"), ("GET", "/docs/openapi.json")}
     text = page.read_text().replace("$API/", "/api/v1/").replace("… /", "…/")
     text = re.sub(r"(GET|POST|PUT|PATCH|DELETE) /whatsapp/", r"\1 /api/v1/whatsapp/", text)
-    pattern = (
-        r"(?<![\w.*/])(?:(GET|POST|PUT|PATCH|DELETE) )?(/(?:api/v1|livez|readyz|metrics|docs)\b[^\s`?|\\\")]*)"
-    )
+    pattern = r"(?<![\w.*/])(?:(GET|POST|PUT|PATCH|DELETE) )?(/(?:api/v1|livez|readyz|metrics|docs)\b[^\s`?|\\\")]*)"
     for method, path in re.findall(pattern, text):
         place = re.sub(r"\{.*?\}|\$[A-Z]+|\b[a-z]+_…", "{}", path.rstrip(".,:;…/"))
         known = {method for method, route in routes if route == place}
