@@ -29,7 +29,7 @@ from relay.engines.engine import Connected as ConnectedSignal
 from relay.engines.engine import Entry, Linked, Outgoing, Signal
 from relay.engines.journal_file import Record, Writer
 from relay.engines.neonize import Account
-from relay.engines.transcode import Prepared
+from relay.engines.transcode_job import Prepared
 from relay.model.errors import Conflict, NotConnected, RelayError
 from relay.model.ids import SessionId
 

@@ -14,7 +14,7 @@ from relay.engines.compose import Uploaded
 from relay.engines.convert import Directory
 from relay.engines.engine import Group, Outgoing, Sent
 from relay.engines.protobufs import neonize
-from relay.engines.transcode import Prepared
+from relay.engines.transcode_job import Prepared
 from relay.model.errors import NotConnected, NotFound, OutcomeUnknown, RelayError, SendRejected
 from relay.model.message import MessageType
 

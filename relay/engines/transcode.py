@@ -20,10 +20,9 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 
 from relay.engines.engine import Media
-from relay.engines.transcode_job import TOO_COSTLY, Found, Job, Limits, Refused
+from relay.engines.transcode_job import TOO_COSTLY, Found, Job, Limits, Prepared, Refused
 from relay.model.errors import SendRejected
 from relay.model.message import MessageType
 
@@ -40,22 +39,6 @@ _ANSWER_MOST_BYTES = 256 * 1024
 _CRASHED = (
     "The file made the converter fail: it is probably damaged. Send another copy, or send it as a document."
 )
-
-
-class Prepared(Struct, frozen=True, kw_only=True):
-    """A file that is ready to upload. `path` is the original's when nothing had to be converted."""
-
-    path: str
-    mimetype: str
-    size_bytes: int
-    seconds: int | None = None
-    width: int | None = None
-    height: int | None = None
-    thumbnail: bytes | None = None
-    """A JPEG of at most 100 pixels."""
-    waveform: bytes | None = None
-    """A voice note's 64 bars, each 0 to 100."""
-    animated: bool = False
 
 
 class Transcoder:

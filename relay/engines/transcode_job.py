@@ -47,6 +47,22 @@ class Refused(Struct, frozen=True, kw_only=True, tag="refused"):
     detail: str
 
 
+class Prepared(Struct, frozen=True, kw_only=True):
+    """A file that is ready to upload. `path` is the original's when nothing had to be converted."""
+
+    path: str
+    mimetype: str
+    size_bytes: int
+    seconds: int | None = None
+    width: int | None = None
+    height: int | None = None
+    thumbnail: bytes | None = None
+    """A JPEG of at most 100 pixels."""
+    waveform: bytes | None = None
+    """A voice note's 64 bars, each 0 to 100."""
+    animated: bool = False
+
+
 class Refusal(Exception):
     """Raised inside the child: the file cannot be sent as this kind."""
 

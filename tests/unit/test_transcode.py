@@ -12,8 +12,8 @@ import pytest
 
 from relay.engines import transcode
 from relay.engines.engine import Media
-from relay.engines.transcode import Prepared, Transcoder, prepare
-from relay.engines.transcode_job import DAMAGED, TOO_COSTLY, Limits
+from relay.engines.transcode import Transcoder, prepare
+from relay.engines.transcode_job import DAMAGED, TOO_COSTLY, Limits, Prepared
 from relay.model.errors import SendRejected
 from relay.model.message import MessageType
 from tests import clips
