@@ -30,7 +30,6 @@ from tests.phone_network.groups import Group
 from tests.phone_network.inbox import Inbox, Posted, Receipt
 from tests.phone_network.key_nodes import bundle_nodes, registration_node
 from tests.phone_network.media_cipher import open_sealed
-from tests.phone_network.media_host import MediaHost
 from tests.phone_network.node import Attribute, Jid, Node
 from tests.phone_network.poll_votes import open_vote, seal_vote
 from tests.phone_network.reading import Opened, open_encs
@@ -39,8 +38,7 @@ from tests.phone_network.signal.errors import Undecryptable
 from tests.phone_network.signal.keys import PreKeyBundle
 
 if TYPE_CHECKING:
-    from tests.phone_network.network import WhatsApp
-    from tests.phone_network.services import Services
+    from tests.phone_network.people import People
 
 BURST = 25
 """Messages of a burst between two looks at what the clients say."""
@@ -172,10 +170,6 @@ class Person:
         self._courier.carry(letter)
         return letter.id
 
-    def share_app_state_keys(self) -> str:
-        """What a phone does right after a link, and what a client needs to change its name. Gives the message's id."""
-        return self.tell_clients(self._people.key_share(self.account))
-
     def send_history(self, said: "Mapping[Person, Sequence[str]]") -> str:
         """Hand over to linked clients what others said before. Gives the message's id."""
         return self.tell_clients(history.notification(self._people.media, said, now=int(self._people.now())))
@@ -261,42 +255,3 @@ class Person:
 
 
 Addressee: TypeAlias = Account | Person | Group
-
-
-class People:
-    """Everybody on a network."""
-
-    def __init__(self, network: "WhatsApp", services: "Services") -> None:
-        self.network = network
-        self.media: MediaHost = services.media
-        self._clock = services.clock
-        self._app_state = services.app_state
-        self._people: dict[Account, Person] = {}
-
-    def new(self, phone: str, name: str = "") -> Person:
-        """Somebody whose number nobody had yet."""
-        return self.of(self.network.new_account(phone=phone, name=name))
-
-    def of(self, account: Account) -> Person:
-        """Whoever holds an account's phone."""
-        if account not in self._people:
-            self._people[account] = Person(self, account)
-        return self._people[account]
-
-    def now(self) -> str:
-        return str(int(self._clock()))
-
-    def key_share(self, account: Account) -> Any:
-        """The keys of an account's app state, as its phone tells its clients."""
-        return self._app_state(account).key_share(self._clock())
-
-    def chat(self, to: Addressee, mode: Mode | None) -> tuple[Account | Group, Mode]:
-        """Where something goes, and by which names."""
-        if isinstance(to, Group):
-            return to, mode or to.addressing_mode
-        return (to.account if isinstance(to, Person) else to), mode or "lid"
-
-    def answer(self, author: Account, receipt: Node) -> None:
-        """A receipt for all clients of an account."""
-        for device in author.devices.values():
-            self.network.deliver(device, receipt)

@@ -17,7 +17,7 @@ from tests.phone_network.groups import Group, NoSuchGroup
 from tests.phone_network.inbox import Receipt
 from tests.phone_network.key_nodes import read_bundle
 from tests.phone_network.node import Attribute, Jid, Node
-from tests.phone_network.phones import People
+from tests.phone_network.people import People
 from tests.phone_network.signal.keys import PreKeyBundle
 
 if TYPE_CHECKING:

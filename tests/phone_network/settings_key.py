@@ -12,7 +12,7 @@ from tests.phone_network.node import Node
 if TYPE_CHECKING:
     from tests.phone_network.connection import Connection
     from tests.phone_network.network import WhatsApp
-    from tests.phone_network.phones import People
+    from tests.phone_network.people import People
     from tests.phone_network.services import Services
 
 

@@ -1,87 +1,14 @@
-"""Virtual people and the unmodified library: each reads what the other wrote, whatever happened to their keys."""
+"""Virtual people and the unmodified library: each reads what the other wrote, of every kind."""
 
-import asyncio
-import shutil
 from base64 import b64decode
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.phone_network.accounts import Account, Device
-from tests.phone_network.activity import Synced
-from tests.phone_network.clients import Client, Clients, jid
+from tests.phone_network.clients import jid
 from tests.phone_network.contents import unwrapped
-from tests.phone_network.network import WhatsApp
-from tests.phone_network.phones import Addressee, People, Person
-from tests.phone_network.post import open_post_office
-from tests.phone_network.services import Services
-
-
-@dataclass
-class World:
-    """A linked client, and somebody it knows nothing of."""
-
-    network: WhatsApp
-    services: Services
-    people: People
-    clients: Clients
-    account: Account
-    device: Device
-    client: Client
-    path: Path
-    anna: Person
-
-    @property
-    def owner(self) -> Person:
-        return self.people.of(self.account)
-
-    async def talk(self, words: str) -> None:
-        """One message each way."""
-        await self.anna.say(self.account, text=words)
-        await self.client.call("send_message", jid(self.anna.lid), words)
-        await self.anna.inbox.first(lambda posted: posted.text == words)
-
-    async def stop(self) -> None:
-        """The client's process is killed."""
-        await self.clients.kill()
-        await self.account.disconnected()
-
-    async def start(self, path: Path) -> None:
-        """A process again, on this file."""
-        self.clients = Clients(self.network)
-        await self.clients.__aenter__()
-        self.client = await self.clients.open(path)
-        await self.account.connected(self.device)
-
-    async def got(self, number: int = 1) -> dict[str, Any]:
-        """The client's nth message."""
-        return await self.client.event("Message", number)
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with WhatsApp() as network:
-        clients = await Clients(network).__aenter__()
-        services = Services(network)
-        people = open_post_office(network, services)
-        account = network.new_account(phone="5511999990001", name="Shop")
-        client = await clients.open(tmp_path / "a.db")
-        device = await account.scan(await client.qr())
-        await client.event("Connected")
-        await account.connected(device)
-        anna = people.new("5511988887777", "Anna")
-        world = World(network, services, people, clients, account, device, client, tmp_path / "a.db", anna)
-        yield world
-        await world.clients.kill()
-
-
-def text_of(event: dict[str, Any]) -> str:
-    message = event["Message"]
-    return str(message.get("conversation") or message.get("extendedTextMessage", {}).get("text", ""))
+from tests.phone_network.world import World, text_of
 
 
 async def test_texts_both_ways(world: World) -> None:
@@ -255,60 +182,6 @@ async def test_history(world: World) -> None:
     ]
 
 
-async def test_app_state(world: World) -> None:
-    """With the keys from the phone the client changes what all devices of the account share: its name."""
-    world.owner.share_app_state_keys()
-    # One after the other: when it asks for this collection it has read that of the name.
-    await world.services.activity.first(Synced, lambda synced: synced.collection == "regular_high")
-    await world.client.call("set_profile_name", "The Shop")
-    assert world.services.app_state(world.account).push_name() == "The Shop"
-
-
-@pytest.mark.parametrize("where", ["1:1", "group"])
-async def test_the_client_asks_again(world: World, where: str) -> None:
-    """What the client cannot read it asks for, and gets."""
-    group = world.services.groups.create(world.anna.account, "Team", [world.account])
-    chat: Addressee = world.account if where == "1:1" else group
-    await world.anna.say(chat, text="before")
-    said = await world.anna.say(chat, text="garbled", garbled=True)
-    retry = await world.anna.receipts.first(lambda receipt: receipt.type == "retry")
-    assert (retry.by, retry.ids) == (world.device.jid, (said.id,))
-    assert (await world.client.event("UndecryptableMessage"))["Info"]["ID"] == said.id
-    await world.anna.receipts.first(lambda receipt: receipt.type == "inactive" and said.id in receipt.ids)
-    await world.anna.say(chat, text="after")
-    # A group's sender key comes as a message without words.
-    told = [text_of(await world.got(number)) for number in range(1, 4 if where == "1:1" else 5)]
-    assert [words for words in told if words] == ["before", "garbled", "after"]
-
-
-@pytest.mark.parametrize("where", ["1:1", "group"])
-async def test_the_phone_asks_again(world: World, where: str) -> None:
-    """A phone that has lost its keys asks, and reads it; one that does not ask has lost it."""
-    group = world.services.groups.create(world.anna.account, "Team", [world.account])
-    chat = world.anna.lid if where == "1:1" else group.jid
-    await world.client.call("send_message", jid(chat), "before")
-    await world.anna.inbox.first()
-    world.anna.lose_keys()
-    await world.client.call("send_message", jid(chat), "asked for")
-    got = (await world.anna.inbox.at_least(2))[1]
-    assert (got.text, got.retries) == ("asked for", 1)
-    world.anna.asks_for_retry = False
-    world.anna.lose_keys()
-    await world.client.call("send_message", jid(chat), "for nobody")
-    await world.anna.lost.at_least(2)
-    assert [posted.text for posted in world.anna.inbox] == ["before", "asked for"]
-
-
-async def test_the_owners_phone_asks_again(world: World) -> None:
-    """The account's own phone too gets its copy of what the client says."""
-    await world.client.call("send_message", jid(world.anna.lid), "before")
-    await world.owner.inbox.first()
-    world.owner.lose_keys()
-    await world.client.call("send_message", jid(world.anna.lid), "asked for")
-    got = (await world.owner.inbox.at_least(2))[1]
-    assert (got.text, got.chat, got.from_me, got.retries) == ("asked for", world.anna.lid, True, 1)
-
-
 async def test_two_clients_talk(world: World) -> None:
     """Clients of two accounts read each other, and each other's receipts."""
     other = world.network.new_account(phone="5511999990002", name="Other")
@@ -329,31 +202,6 @@ async def test_a_burst(world: World) -> None:
     assert text_of(await world.got(1000)) == "message 999"
     told = [text_of(fields) for name, fields in world.client.events if name == "Message"]
     assert told == [f"message {number}" for number in range(1000)]
-
-
-@pytest.mark.parametrize("asks_for_retry", [True, False])
-async def test_an_older_copy_of_the_clients_file(
-    world: World, tmp_path: Path, *, asks_for_retry: bool
-) -> None:
-    """Ratchets that are behind: what the phone says is asked for again; what the client says only a phone that asks reads."""
-    await world.talk("first")
-    copy = tmp_path / "copy"
-    await world.stop()
-    shutil.copytree(world.path.parent, copy, ignore=shutil.ignore_patterns("copy"))
-    await world.start(world.path)
-    await world.client.call("send_message", jid(world.anna.lid), "second")
-    await world.anna.inbox.at_least(2)
-    await world.stop()
-    await world.start(copy / world.path.name)
-    world.anna.asks_for_retry = asks_for_retry
-    await world.client.call("send_message", jid(world.anna.lid), "from the past")
-    if not asks_for_retry:
-        await world.anna.lost.at_least(1)
-        return
-    got = await world.anna.inbox.first(lambda posted: posted.text == "from the past")
-    assert got.retries == 1
-    await world.anna.say(world.account, text="to the past")
-    assert text_of(await world.got()) == "to the past"
 
 
 async def test_a_message_that_only_phones_see(world: World) -> None:
@@ -387,27 +235,3 @@ async def test_what_the_client_does_to_messages(world: World) -> None:
     edit = unwrapped(edited.message).protocolMessage
     assert (edit.key.ID, edit.editedMessage.conversation) == (replied.id, "hi you")
     assert (revoked.message.protocolMessage.key.ID, revoked.kind) == (replied.id, "protocolMessage")
-
-
-async def test_both_write_first(world: World) -> None:
-    """Two sessions opened at the same moment: everything is read, then and afterwards."""
-    crossing = (
-        world.client.call("send_message", jid(world.anna.lid), "a"),
-        world.anna.say(world.account, text="b"),
-    )
-    await asyncio.gather(*crossing)
-    await world.anna.inbox.first()
-    await world.got()
-    for number in range(2, 5):
-        await world.anna.say(world.account, text=f"{number}")
-        await world.client.call("send_message", jid(world.anna.lid), f"{number}")
-        assert text_of(await world.got(number)) == f"{number}"
-        assert (await world.anna.inbox.at_least(number))[-1].text == f"{number}"
-    assert not len(world.anna.lost)
-
-
-async def test_prekeys_have_run_out(world: World) -> None:
-    """A session opens without a one-time prekey too."""
-    world.device.prekeys.one_time.clear()
-    await world.talk("hello")
-    assert text_of(await world.got()) == "hello"
