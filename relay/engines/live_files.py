@@ -15,21 +15,23 @@ import sqlite3
 import stat
 import zlib
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from relay.model.errors import ConfigError
 from relay.model.ids import SessionId
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - the folder made there is checked to be ours alone
-_PARTS = (".db", ".db-wal", ".db-shm", ".term", ".lock")
+_PARTS = (".db", ".db-wal", ".db-shm", ".term", ".term.draft", ".lock")
 
 
 def open_folder(data_dir: Path) -> Path:
     """The private folder of this Relay's live files. Raises ConfigError where somebody else has made it."""
     name = f"relay-{os.getuid()}-{hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:16]}"
     folder = _MEMORY / name if os.access(_MEMORY, os.W_OK) else data_dir / "live"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise ConfigError(
@@ -86,11 +88,22 @@ class LiveFile:
         """Under which term a linked account's file was last used; None without one."""
         try:
             term = int(self._part(".term").read_text())
-            with closing(sqlite3.connect(self.path)) as db:
-                linked = db.execute("SELECT count(*) FROM whatsmeow_device").fetchone()[0]
-        except (OSError, ValueError, sqlite3.Error):
+        except (OSError, ValueError):
             return None
-        return term if linked else None
+        return term if self._is_linked() else None
+
+    def _is_linked(self) -> bool:
+        """Whether there is an account in it, as far as it can be read."""
+        try:
+            with closing(self._connect()) as db:
+                found: int = db.execute("SELECT count(*) FROM whatsmeow_device").fetchone()[0]
+        except sqlite3.Error:
+            return False
+        return found > 0
+
+    def _connect(self) -> sqlite3.Connection:
+        """A file that is not there is not made."""
+        return sqlite3.connect(f"file:{quote(str(self.path))}?mode=rw", uri=True)
 
     def _note_term(self, term: int) -> None:
         draft = self._part(".term.draft")
@@ -106,11 +119,14 @@ class LiveFile:
         self.path.write_bytes(image)
 
     def snapshot(self) -> bytes | None:
-        """The account's state as it is now; None when it has not changed since the last time."""
+        """The account's state as it is now; None when it has not changed since the last time, or there is none.
+
+        A state that was wiped, or never came to be, must not take the place of one that was kept.
+        """
         looks = self._look()
-        if looks == self._seen:
+        if looks == self._seen or not self._is_linked():
             return None
-        with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(":memory:")) as copy:
+        with closing(self._connect()) as source, closing(sqlite3.connect(":memory:")) as copy:
             source.backup(copy)
             image = copy.serialize()
         self._seen = looks
@@ -136,15 +152,18 @@ def drop_ratchets(path: Path) -> None:
     """Forget the sessions with all devices, and our own sender keys; identity and prekeys stay."""
     with closing(sqlite3.connect(path)) as db, db:
         own = [
-            jid.partition("@")[0].partition(":")[0]
+            (_address(jid),)
             for row in db.execute("SELECT jid, lid FROM whatsmeow_device")
             for jid in row
             if jid
         ]
         db.execute("DELETE FROM whatsmeow_sessions")
-        for user in own:
-            # A number's keys are under `user:device`, a LID's under `user_1:device`.
-            db.execute(
-                "DELETE FROM whatsmeow_sender_keys WHERE sender_id LIKE ? OR sender_id LIKE ?",
-                (f"{user}:%", f"{user}\\_%:%"),
-            )
+        # Those of the account's phone are not ours: what it says in groups is to be read.
+        db.executemany("DELETE FROM whatsmeow_sender_keys WHERE sender_id = ?", own)
+
+
+def _address(jid: str) -> str:
+    """A device's name in the keys' tables: `user:device`, a LID's `user_1:device`."""
+    name, _, server = jid.partition("@")
+    user, _, device = name.partition(":")
+    return f"{user}_1:{device or 0}" if server == "lid" else f"{user}:{device or 0}"
