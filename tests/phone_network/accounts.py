@@ -187,6 +187,11 @@ class Account:
         for connection in self.connections:
             connection.go_silent()
 
+    def speak_again(self) -> None:
+        """The silence ends: what was held up goes on, both ways."""
+        for connection in self.connections:
+            connection.speak_again()
+
     def withhold_acks(self) -> None:
         """Take its messages and answer none."""
         self.faults.acks = "withheld"
@@ -194,9 +199,16 @@ class Account:
     def delay_acks(self, seconds: float) -> None:
         self.faults.acks = float(seconds)
 
-    def refuse_messages(self, error: int) -> None:
-        """Acknowledge its messages with an error, such as 463 or 479. They are not passed on."""
-        self.faults.acks = error
+    def hold_acks(self) -> None:
+        """Take its messages, and answer them at `give_acks()`."""
+        self.faults.acks = "held"
+
+    def refuse_messages(self, error: int, *, times: int | None = None) -> None:
+        """Acknowledge its next messages with an error, such as 463 or 479. They are not passed on."""
+        self.faults.acks, self.faults.refusals_left = error, times
 
     def give_acks(self) -> None:
         self.faults.acks = None
+        held, self.faults.held = self.faults.held, []
+        for answer in held:
+            answer()

@@ -46,6 +46,9 @@ class FrameSocket(Protocol):
     def go_silent(self) -> None:
         """Neither read nor write, and keep the line open."""
 
+    def speak_again(self) -> None:
+        """Take what has come in meanwhile, and write what had to wait."""
+
 
 class Connection:
     """A client that is registering (no device yet) or logged in (with one)."""
@@ -121,6 +124,9 @@ class Connection:
 
     def go_silent(self) -> None:
         self._socket.go_silent()
+
+    def speak_again(self) -> None:
+        self._socket.speak_again()
 
     def receive(self, frame: bytes) -> None:
         """A frame has come in."""

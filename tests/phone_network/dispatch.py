@@ -6,6 +6,7 @@ ack, receipt      → and what they acknowledge is no longer pending
 """
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.phone_network.accounts import StanzaKey
@@ -31,8 +32,8 @@ async def dispatch(network: "WhatsApp", connection: Connection, node: Node) -> N
         network.unheard[node.tag] += 1
     if not connection.logged_in_as:
         return
-    error = connection.account.faults.acks if node.tag == "message" else None
-    if isinstance(error, int):
+    error = connection.account.faults.take_refusal() if node.tag == "message" else None
+    if error is not None:
         _acknowledge(connection, node, error=error)
         return
     try:
@@ -75,7 +76,9 @@ def _acknowledge(connection: Connection, node: Node, *, error: int | None = None
     ack.attrs["t"] = connection.network.timestamp()
     if error is not None:
         ack.attrs["error"] = str(error)
-    if isinstance(acks, float):
+    if acks == "held":
+        connection.account.faults.held.append(partial(connection.send, ack))
+    elif isinstance(acks, float):
         asyncio.get_running_loop().call_later(acks, connection.send, ack)
     else:
         connection.send(ack)

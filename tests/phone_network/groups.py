@@ -136,9 +136,10 @@ class Groups:
         others: Iterable[Account] = (),
         *,
         addressing_mode: Literal["lid", "pn"] = "lid",
+        jid: Jid | None = None,
     ) -> Group:
         now = int(self._clock())
-        jid = Jid(str(next(self._ids)), "g.us")
+        jid = jid or Jid(str(next(self._ids)), "g.us")
         group = Group(jid, subject, creator, now, creator, now, addressing_mode)
         group.members = {account.pn: Member(account) for account in (creator, *others)}
         group.members[creator.pn].role = "superadmin"

@@ -37,8 +37,6 @@ class WebSocket(asyncio.Protocol):
         self._connection = network.connect(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._is_silent:
-            return
         self._incoming += data
         for opcode, payload in self._messages():
             if opcode == CLOSE:
@@ -67,10 +65,15 @@ class WebSocket(asyncio.Protocol):
 
     def go_silent(self) -> None:
         self._is_silent = True
+        self._transport.pause_reading()
+
+    def speak_again(self) -> None:
+        if self._is_silent and not self._transport.is_closing():
+            self._is_silent = False
+            self._transport.resume_reading()
+            self._flush()
 
     def _write(self, first: int, payload: bytes) -> None:
-        if self._is_silent:
-            return
         size = len(payload)
         if size < 126:
             head = bytes((first, size))
@@ -78,13 +81,15 @@ class WebSocket(asyncio.Protocol):
             head = bytes((first, 126)) + size.to_bytes(2, "big")
         else:
             head = bytes((first, 127)) + size.to_bytes(8, "big")
-        if not self._outgoing:
+        if not self._outgoing and not self._is_silent:
             # One TLS record and one system call for all that is sent in this turn of the loop.
             asyncio.get_running_loop().call_soon(self._flush)
         self._outgoing += head
         self._outgoing += payload
 
     def _flush(self) -> None:
+        if self._is_silent:
+            return
         if self._outgoing and not self._transport.is_closing():
             self._transport.write(bytes(self._outgoing))
         self._outgoing.clear()
