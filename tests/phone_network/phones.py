@@ -228,12 +228,16 @@ class Person:
         self.signal.sender_keys.clear()
 
     def read(self, *posted: Posted, type: str = "read") -> None:
-        """Tell the writer that these messages, of one writer, were read (or `played`)."""
+        """Tell the writer that these messages, of one writer, were read (or `played`), and one's own clients too."""
         first, *others = posted
         items = [Node("item", {"id": other.id}) for other in others]
         listed = [Node("list", {}, items)] if items else None
         route = self._routes[first.id]
         self._people.answer(route.author, self._receipt(route, first.id, type, listed))
+        own = self._receipt(route, first.id, f"{type}-self", listed)
+        if not isinstance(route.to, Group):
+            own.attrs["recipient"] = route.chat(self.account)
+        self._people.answer(self.account, own)
 
     def _receipt(self, route: Route, id: str, type: str = "", content: list[Node] | None = None) -> Node:
         attrs: dict[str, Attribute] = {**route.receipt_attrs(self.account), "id": id, "t": self._people.now()}

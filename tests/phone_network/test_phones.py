@@ -142,6 +142,11 @@ async def test_groups_both_ways(world: World, mode: Any) -> None:
     for person in (world.anna, ben):
         got = await person.inbox.first(lambda posted: posted.text == "hi all")
         assert (got.chat, got.sender) == (group.jid, world.account.lid if mode == "lid" else world.account.pn)
+    read = await world.anna.inbox.first(lambda posted: posted.text == "hi all")
+    world.anna.read(read)
+    receipts = [await world.client.event("Receipt", number) for number in (1, 2, 3)]
+    assert [receipt["MessageIDs"] for receipt in receipts] == [[read.id]] * 3
+    assert receipts[2]["MessageSource"]["Sender"]["User"] in (world.anna.lid.user, world.anna.pn.user)
     own = await world.owner.inbox.first(lambda posted: posted.from_me)
     assert (own.text, own.chat) == ("hi all", group.jid)
     await world.owner.say(group, text="from my phone")
@@ -159,6 +164,16 @@ async def test_the_owner_writes_on_the_phone(world: World) -> None:
     assert source["Chat"]["User"] == world.anna.lid.user
     assert text_of(event) == "from my phone"
     assert (await world.anna.inbox.first()).text == "from my phone"
+
+
+async def test_the_owner_reads_on_the_phone(world: World) -> None:
+    """The client hears that its account has read a message elsewhere, and in which chat."""
+    said = await world.anna.say(world.account, text="hello")
+    world.owner.read(await world.owner.inbox.first())
+    receipt = await world.client.event("Receipt")
+    source = receipt["MessageSource"]
+    assert (receipt["MessageIDs"], receipt["Type"]) == ([said.id], "READ_SELF")
+    assert (source["IsFromMe"], source["Chat"]["User"]) == (True, world.anna.lid.user)
 
 
 async def test_offline_messages_come_with_the_next_login(world: World) -> None:
