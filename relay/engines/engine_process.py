@@ -17,6 +17,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,13 @@ class EngineProcess:
             )
             os._exit(0)
         self._tell(Said(session_id=account.wanted.session_id, signal=signal))
+        if isinstance(signal, ConnectedSignal):
+            self._pool.submit(self._show, account)
+
+    def _show(self, account: Account) -> None:
+        """Unasked, the account does not show as online here, and the phone goes on ringing."""
+        with suppress(RelayError):
+            account.calls.set_presence(available=account.is_available)
 
     def journal(self, account: Account, entry: Entry) -> None:
         self._journal.append(Record(account.wanted.tenant_id, account.wanted.session_id, entry))

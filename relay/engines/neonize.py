@@ -89,6 +89,7 @@ class Account:
         """Whether the library has an entry for it: calls before that end the process."""
         self._own = Party()
         self.own_jid = ""
+        self.is_available = False
         self._pairs: dict[str, str | None] = {}
         self._offline_since: datetime | None = None
         self._codes_shown = 0

@@ -30,6 +30,8 @@ class Caller(Directory, Protocol):
 
     uuid: bytes
     own_jid: str
+    is_available: bool
+    """Whether it shows as online; kept over a reconnect."""
 
     def require_connection(self) -> None:
         """Raises NotConnected: without one, a call could end the process."""
@@ -127,6 +129,7 @@ class Calls:
 
     def set_presence(self, *, available: bool) -> None:
         self._account.require_connection()
+        self._account.is_available = available
         _raise(
             self._library.call(
                 "SendPresence", self._account.uuid, b"available" if available else b"unavailable"

@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _STARTS_IN_A_LIFE = 500
-_PING_SECONDS = 5.0
+_STEADY_SECONDS = 600.0
 _HUNG_SECONDS = 30.0
 _START_SECONDS = 50.0
 _STOP_SECONDS = 12.0
@@ -101,6 +101,8 @@ class EngineProcesses:
         self._capacity = capacity
         self._processes: list[_Process] = []
         self._linking: set[_Process] = set()
+        self._crashes: dict[SessionId, int] = {}
+        """How often in a row a session's process has died soon; the culprit is among them."""
 
     def engine(self, account: Account, listener: Listener) -> "RemoteEngine":
         return RemoteEngine(self, account, listener)
@@ -109,23 +111,33 @@ class EngineProcesses:
         """A process for a linked account; its place there is taken at once."""
         self._processes = [one for one in self._processes if not one.over]
         for process in self._processes:
-            if len(process.engines) < self._capacity and process.starts < _STARTS_IN_A_LIFE:
+            if process.starts < _STARTS_IN_A_LIFE and self._has_room(process, engine.session_id):
                 break
         else:
-            process = _Process(self._journal, self._journaled)
+            process = _Process(self._journal, self._journaled, self._count_crash)
             self._processes.append(process)
         process.take(engine)
         return process
 
+    def _has_room(self, process: "_Process", session_id: SessionId) -> bool:
+        """Those whose processes keep dying share with half as many each time, until the culprit is alone."""
+        crashes = max(self._crashes.get(one, 0) for one in [*process.engines, session_id])
+        return len(process.engines) < self._capacity >> max(0, crashes - 1)
+
+    def _count_crash(self, process: "_Process") -> None:
+        for session_id in process.engines:
+            self._crashes[session_id] = 1 if process.is_steady() else self._crashes.get(session_id, 0) + 1
+
     def place_alone(self, engine: "RemoteEngine") -> "_Process":
         """A process for a link, which ends with it."""
-        process = _Process(self._journal, self._journaled)
+        process = _Process(self._journal, self._journaled, lambda _: None)
         self._linking = {one for one in self._linking if not one.over} | {process}
         process.take(engine)
         return process
 
     def leave(self, process: "_Process", engine: "RemoteEngine") -> None:
         process.engines.pop(engine.session_id, None)
+        self._crashes.pop(engine.session_id, None)
         if process in self._linking or (not process.engines and process.starts >= _STARTS_IN_A_LIFE):
             process.close()
 
@@ -159,13 +171,20 @@ class EngineProcesses:
 class _Process:
     """One engine process and the accounts in it."""
 
-    def __init__(self, journal: SegmentReader, journaled: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        journal: SegmentReader,
+        journaled: Callable[[], None],
+        count_crash: Callable[["_Process"], None],
+    ) -> None:
         self.engines: dict[SessionId, RemoteEngine] = {}
         self.starts = 0
         self.over = False
         self.pid: int | None = None
         self._journal = journal
         self._journaled = journaled
+        self._count_crash = count_crash
+        self._began_at = time.monotonic()
         self._writer = journal.new_writer()
         self._watching = False
         self._numbers = 0
@@ -182,6 +201,10 @@ class _Process:
     def take(self, engine: "RemoteEngine") -> None:
         self.engines[engine.session_id] = engine
         self.starts += 1
+
+    def is_steady(self) -> bool:
+        """It has lived for so long that its end is no one's first deed in it."""
+        return time.monotonic() - self._began_at > _STEADY_SECONDS
 
     async def _run(self, theirs: socket.socket) -> None:
         code: int | None = None
@@ -263,6 +286,7 @@ class _Process:
             if not asked.done():
                 asked.set_exception(OutcomeUnknown("The engine's process ended in the middle of it."))
         self._asked.clear()
+        self._count_crash(self)
         left, self.engines = list(self.engines.values()), {}
         if any(not engine.is_linking for engine in left):
             log.error("engine_process.ended", extra={"code": code, "sessions": len(left)})

@@ -28,10 +28,12 @@ from relay.engines.journal_file import Record
 from relay.host.inbox import Inbox
 from relay.host.journal import Journal, Slot, adopt_orphans
 from relay.host.ledger import LeaseLost, Ledger
+from relay.host.media_fetch import MediaFetcher
 from relay.host.requests import Requests
 from relay.host.sender import Sender
 from relay.host.session import Session
 from relay.loops import Bell, Loop
+from relay.model.errors import NotConnected
 from relay.model.ids import SessionId
 from relay.store import leases, sessions, tenants
 from relay.store.auth_states import AuthState
@@ -136,6 +138,14 @@ class Host:
             holder=slot.holder,
             timeout_seconds=config.host.send_timeout_seconds,
         )
+        self.media = MediaFetcher(
+            pool,
+            vault,
+            doorbell,
+            blobs,
+            terms=lambda: {session_id: session.term for session_id, session in self._running.items()},
+            proxy_of=self._proxy_of,
+        )
         self.requests = Requests(pool, doorbell, self._running)
         self._bell = doorbell.bell("sessions")
 
@@ -151,6 +161,7 @@ class Host:
             Loop("host.tick", self.tick, poll_seconds=_TICK_SECONDS, bell=Bell()),
             Loop("host.sender", self.sender.work, poll_seconds=_POLL_SECONDS, bell=self.sender.bell),
             Loop("host.settle", self.sender.settle, poll_seconds=_POLL_SECONDS, bell=self.sender.settle_bell),
+            Loop("host.media", self.media.work, poll_seconds=_POLL_SECONDS, bell=self.media.bell),
             Loop("host.requests", self.requests.work, poll_seconds=_POLL_SECONDS, bell=self.requests.bell),
         ]
 
@@ -261,6 +272,12 @@ class Host:
             account = Account(session_id=request.id, tenant_id=request.tenant_id, auth=None)
             await make(account, _Nobody()).forget()
 
+    async def _proxy_of(self, session_id: SessionId) -> str | None:
+        held = self._held.get(session_id)
+        if held is None:
+            raise NotConnected("The session is not this host's any more.")
+        return await self._proxy(held.session.request)
+
     async def _proxy(self, request: Request) -> str | None:
         """The operator's own is not looked at; a tenant's is, at every start."""
         if request.proxy is None:
@@ -340,6 +357,7 @@ class Host:
     async def stop(self) -> None:
         """Stop claiming, finish the sends in hand, stop the engines, empty the journal, give the leases back."""
         self._stopping = True
+        await self.media.stop()
         await self.sender.drain()
         await self._stop_all()
         while await self.inbox.work():
