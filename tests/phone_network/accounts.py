@@ -63,6 +63,8 @@ class Device:
     # Sent or to be sent, not acknowledged by the client: comes (again) with the next login.
     pending: dict[StanzaKey, Node] = field(default_factory=dict, repr=False)
     connection: "Connection | None" = field(default=None, repr=False)
+    # How often it logged in while it was connected already: two programs with one account.
+    replaced: int = 0
 
     @property
     def jid(self) -> Jid:

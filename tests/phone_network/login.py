@@ -33,6 +33,7 @@ def log_in(network: "WhatsApp", connection: Connection, payload: Any) -> None:
         connection.fail(LOGGED_OUT)
         return
     if device.connection:
+        device.replaced += 1
         device.connection.end("", Node("conflict", {"type": "replaced"}))
     device.connection = connection
     connection.logged_in_as = device
