@@ -24,7 +24,7 @@ _INERT_FAMILIES = ("image/", "audio/", "video/", "text/plain", "application/pdf"
 _CLIP_TYPES = frozenset({"application/ogg", "application/x-matroska"})
 _FAMILIES: dict[MessageType, tuple[str, ...]] = {
     MessageType.IMAGE: ("image/",),
-    MessageType.STICKER: ("image/webp",),
+    MessageType.STICKER: ("image/",),
     # An audio and a video may share their container.
     MessageType.AUDIO: ("audio/", "video/"),
     MessageType.VIDEO: ("video/",),

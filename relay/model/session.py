@@ -60,6 +60,7 @@ REASONS: dict[str, str] = {
     "engine_unavailable": "No engine of this kind is installed on this server.",
     "passkey_required": "The account is protected by a passkey, which cannot be used for linking here. Remove the passkey"
     " in WhatsApp under Settings, Account, Passkeys and connect again, or use another account.",
+    "link_refused": "WhatsApp did not link the account. Connect again; with a pairing code, check the number first.",
     "proxy_refused": "The session's proxy has an address that is not allowed. Set another proxy and connect again.",
     "connect_refused": "WhatsApp refused the connection. Connect again later, or look at the account on the phone.",
 }
