@@ -196,6 +196,7 @@ _DELETE_ATTEMPTS = """
     WHERE e.tenant_id = $1 AND e.contact_id = $2 AND a.tenant_id = $1 AND a.event_id = e.id
 """
 _DELETE_REPLIES = "DELETE FROM reply_tasks WHERE tenant_id = $1 AND session_id = $2 AND chat = ANY ($3)"
+_DELETE_RECEIPTS = "DELETE FROM early_receipts WHERE session_id = $1 AND chat = ANY ($2)"
 # Files of the contact, and files that only messages with the contact carry.
 _MEDIA = """
     WITH carried AS (
@@ -229,6 +230,7 @@ async def delete_contact(conn: Connection, tenant_id: TenantId, contact_id: Cont
     await conn.execute(_ADOPT, tenant_id, contact.session_id, contact_id, chats)
     media = [row["id"] for row in await conn.fetch(_MEDIA, tenant_id, contact_id)]
     await conn.execute(_DELETE_REPLIES, tenant_id, contact.session_id, chats)
+    await conn.execute(_DELETE_RECEIPTS, contact.session_id, chats)
     for sql in (_DELETE_OWED, _DELETE_ATTEMPTS, *_DELETE):
         await conn.execute(sql, tenant_id, contact_id)
     return media

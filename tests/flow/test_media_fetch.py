@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -365,6 +366,27 @@ async def test_what_is_new_goes_before_the_past(fetching: Fetching) -> None:
         await fetching.receive(account, f"W{number}", ref, history=number < 3)
     await fetching.turn()
     assert [target[1] for target in fetching.media.asked] == ["3", "0", "1", "2"]
+
+
+async def test_a_look_reads_what_it_takes(fetching: Fetching) -> None:
+    """Many files that wait for another try, or that failed, are not read to find the one that is due."""
+    account = await fetching.account()
+    await fetching.receive(account, "W1", file_of(PLAIN)[0])
+    await fetching.pool.execute(
+        "INSERT INTO media_fetches (media_id, tenant_id, session_id, message_id, kind, reference, history, due_at, error)"
+        " SELECT 'med_' || n, tenant_id, session_id, message_id, 'image', CASE WHEN n % 2 = 0 THEN ''::bytea END, true,"
+        " now() + interval '1 hour', CASE WHEN n % 2 = 1 THEN 'media_gone' END"
+        " FROM media_fetches, generate_series(1, 10000) AS n"
+    )
+    await fetching.pool.execute("ANALYZE media_fetches")
+    read = "SELECT pg_stat_get_xact_tuples_returned('media_fetches'::regclass)"
+    async with fetching.pool.acquire() as conn, conn.transaction():
+        for found in (1, 0):
+            before = await conn.fetchval(read)
+            claimed = await media_fetches.claim_fetches(
+                conn, fetching.held, limit=4, claim="c", lasts=timedelta(minutes=1)
+            )
+            assert (len(claimed), await conn.fetchval(read) - before) == (found, 0)
 
 
 async def test_only_who_holds_the_session_fetches(fetching: Fetching) -> None:

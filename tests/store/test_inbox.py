@@ -260,12 +260,14 @@ async def test_deleting_a_contact_removes_everything_of_it(desk: Desk, pool: Poo
     await desk.take(
         account, received("W1"), received("W2", sender=other, chat="5511999990004@s.whatsapp.net")
     )
+    await desk.take(account, early("W9", "read"))
     maria = await pool.fetchval("SELECT id FROM whatsapp_contacts WHERE pn = $1", MARIA.pn)
     async with pool.acquire() as conn, conn.transaction():
         await contacts.delete_contact(conn, account[0], maria)
     assert [message.wa_id for message in await desk.messages(account)] == ["W2"]
     for table in ("whatsapp_contacts", "whatsapp_chats", "events", "deliveries"):
         assert await pool.fetchval(f"SELECT count(*) FROM {table}") == 1, table
+    assert await pool.fetchval("SELECT count(*) FROM early_receipts") == 0
 
 
 async def test_chat_moves_count_unread_over_batches(desk: Desk, pool: Pool, account: Account) -> None:
