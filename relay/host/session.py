@@ -316,6 +316,8 @@ class Session:
             case says.LoggedOut():
                 await self._logged_out("logged_out")
             case says.ClientOutdated():
+                # Every account of this engine will be refused at its next connect.
+                log.critical("engine.outdated", extra={"engine": self.request.engine})
                 await self._stop_engine()
                 await self._give_up(SessionStatus.FAILED, "client_outdated")
             case says.ConnectFailed():
