@@ -28,9 +28,7 @@ class Desk:
         self.now = 0.0
         self.journal = Journal(folder)
         self.doorbell = Doorbell(url, name="tests")
-        self.inbox = Inbox(
-            pool, self.doorbell, self.journal, batch=batch, vault=VAULT, monotonic=lambda: self.now
-        )
+        self.inbox = Inbox(pool, VAULT, self.doorbell, self.journal, batch=batch, monotonic=lambda: self.now)
 
     async def take(self, account: Account, *entries: Any) -> None:
         """Journal `entries` and store them."""

@@ -129,7 +129,7 @@ class Host:
         self.journal = journal
         self.inbox_bell = Bell()
         self.sync_bell = Bell()
-        self.inbox = Inbox(pool, doorbell, self.journal, batch=config.host.inbox_batch)
+        self.inbox = Inbox(pool, vault, doorbell, self.journal, batch=config.host.inbox_batch)
         self.sender = Sender(
             pool,
             doorbell,
@@ -178,7 +178,9 @@ class Host:
             await leases.release_all(conn, holder=self._slot.holder)
         for orphan in adopt_orphans(self._slot.path.parent, self._slot):
             journal = Journal(orphan.path)
-            inbox = Inbox(self._pool, self._doorbell, journal, batch=self._config.host.inbox_batch)
+            inbox = Inbox(
+                self._pool, self._vault, self._doorbell, journal, batch=self._config.host.inbox_batch
+            )
             while await inbox.work():
                 pass
             async with self._pool.acquire() as conn:

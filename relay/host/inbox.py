@@ -41,11 +41,11 @@ class Inbox:
     def __init__(
         self,
         pool: Pool,
+        vault: Vault,
         doorbell: Doorbell,
         journal: Journal,
         *,
         batch: int,
-        vault: Vault | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool

@@ -16,6 +16,7 @@ from relay.engines.engine import (
     Called,
     Edited,
     Entry,
+    MediaRef,
     Reacted,
     Received,
     Revoked,
@@ -24,7 +25,6 @@ from relay.engines.engine import (
 from relay.engines.journal_file import Record
 from relay.host import arrivals, facts, naming
 from relay.host.votes import name_votes
-from relay.model.errors import ConfigError
 from relay.model.event import Event
 from relay.model.ids import MediaId, MessageId, SessionId, TenantId
 from relay.store import contacts, early_receipts, inbound, media_fetches, outbox, tenants
@@ -62,7 +62,7 @@ class Stored:
 class Transaction:
     """The steps of one transaction of the caller's; `vault` seals where files lie."""
 
-    def __init__(self, conn: Connection, vault: Vault | None) -> None:
+    def __init__(self, conn: Connection, vault: Vault) -> None:
         self._conn = conn
         self._vault = vault
         self._done = Stored()
@@ -128,27 +128,25 @@ class Transaction:
 
     async def _promise_files(self, told: list[Arrived]) -> None:
         fetches = [
-            await self._fetch_of(new, entry)
+            await self._fetch_of(new, entry.media, history=entry.history)
             for new, entry in told
             if isinstance(entry, Received) and entry.media is not None
         ]
         await media_fetches.insert_fetches(self._conn, fetches)
         self._done.promised |= bool(fetches)
 
-    async def _fetch_of(self, message: NewMessage, entry: Received) -> NewFetch:
-        if self._vault is None or entry.media is None:
-            raise ConfigError("This inbox was given no vault, and cannot keep where a file lies.")
+    async def _fetch_of(self, message: NewMessage, media: MediaRef, *, history: bool) -> NewFetch:
         tenant_id, media_id = TenantId(message.tenant_id), MediaId(message.content["mediaId"])
         key = await tenants.get_data_key(self._conn, self._vault, tenant_id)
-        reference = key.seal(msgspec.json.encode(entry.media), identity=identity_of(media_id))
+        reference = key.seal(msgspec.json.encode(media), identity=identity_of(media_id))
         return NewFetch(
             media_id=media_id,
             tenant_id=tenant_id,
             session_id=SessionId(message.session_id),
             message_id=message.id,
-            kind=entry.media.kind,
+            kind=media.kind,
             reference=reference,
-            history=entry.history,
+            history=history,
         )
 
     # --- changes ------------------------------------------------------------------------------------------------
