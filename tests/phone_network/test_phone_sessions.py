@@ -56,20 +56,26 @@ async def test_the_owners_phone_asks_again(world: World) -> None:
     assert (got.text, got.chat, got.from_me, got.retries) == ("asked for", world.anna.lid, True, 1)
 
 
-@pytest.mark.parametrize("asks_for_retry", [True, False])
-async def test_an_older_copy_of_the_clients_file(
-    world: World, tmp_path: Path, *, asks_for_retry: bool
-) -> None:
-    """Ratchets that are behind: what the phone says is asked for again; what the client says only a phone that asks reads."""
+async def age(world: World, copy: Path, *, talks: int) -> None:
+    """The client's file is copied, the client says something (and talks), and then goes on with the copy."""
     await world.talk("first")
-    copy = tmp_path / "copy"
     await world.stop()
-    shutil.copytree(world.path.parent, copy, ignore=shutil.ignore_patterns("copy"))
+    shutil.copytree(world.path.parent, copy)
     await world.start(world.path)
     await world.client.call("send_message", jid(world.anna.lid), "second")
     await world.anna.inbox.at_least(2)
+    for number in range(talks):
+        await world.talk(f"talk {number}")
     await world.stop()
     await world.start(copy / world.path.name)
+
+
+@pytest.mark.parametrize("asks_for_retry", [True, False])
+async def test_what_an_older_copy_of_a_file_says(
+    world: World, tmp_path_factory: pytest.TempPathFactory, *, asks_for_retry: bool
+) -> None:
+    """A ratchet that is behind writes what was written before: a phone that asks reads it, another has lost it."""
+    await age(world, tmp_path_factory.mktemp("older") / "copy", talks=0)
     world.anna.asks_for_retry = asks_for_retry
     await world.client.call("send_message", jid(world.anna.lid), "from the past")
     if not asks_for_retry:
@@ -79,6 +85,25 @@ async def test_an_older_copy_of_the_clients_file(
     assert got.retries == 1
     await world.anna.say(world.account, text="to the past")
     assert text_of(await world.got()) == "to the past"
+
+
+@pytest.mark.parametrize("answers_retries", [True, False])
+async def test_what_an_older_copy_of_a_file_is_told(
+    world: World, tmp_path_factory: pytest.TempPathFactory, *, answers_retries: bool
+) -> None:
+    """It cannot read the phone's newer ratchet, asks, and reads it in a new session if the phone answers."""
+    await age(world, tmp_path_factory.mktemp("older") / "copy", talks=2)
+    world.anna.answers_retries = answers_retries
+    said = await world.anna.say(world.account, text="to the past")
+    assert (await world.client.event("UndecryptableMessage"))["Info"]["ID"] == said.id
+    await world.anna.receipts.first(lambda receipt: receipt.type == "retry")
+    if not answers_retries:
+        return
+    assert text_of(await world.got()) == "to the past"
+    await world.client.call("send_message", jid(world.anna.lid), "from the past")
+    await world.anna.inbox.first(lambda posted: posted.text == "from the past")
+    await world.anna.say(world.account, text="on we go")
+    assert text_of(await world.got(2)) == "on we go"
 
 
 async def test_both_write_first(world: World) -> None:

@@ -163,6 +163,7 @@ async def test_the_owner_writes_on_the_phone(world: World) -> None:
     assert source["IsFromMe"]
     assert source["Chat"]["User"] == world.anna.lid.user
     assert text_of(event) == "from my phone"
+    assert event["Info"]["DeviceSentMeta"]["DestinationJID"] == str(world.anna.lid)
     assert (await world.anna.inbox.first()).text == "from my phone"
 
 
@@ -209,6 +210,12 @@ async def test_two_clients_talk(world: World) -> None:
     assert text_of(await world.got()) == "hello shop"
     assert (await world.people.of(other).inbox.first()).text == "hello other"
     assert (await client.event("Receipt"))["MessageIDs"]
+    group = world.services.groups.create(world.anna.account, "Team", [world.account, other])
+    await world.client.call("send_message", jid(group.jid), "hello team")
+    # The sender key comes first, as a message without words.
+    assert [text_of(await client.event("Message", number)) for number in (2, 3)] == ["", "hello team"]
+    await client.call("send_message", jid(group.jid), "hello all")
+    assert [text_of(await world.got(number)) for number in (2, 3)] == ["", "hello all"]
 
 
 async def test_a_burst(world: World) -> None:

@@ -31,8 +31,9 @@ class World:
         return self.people.of(self.account)
 
     async def talk(self, words: str) -> None:
-        """One message each way."""
+        """One message, and one back once it was read, so that both ratchets turn."""
         await self.anna.say(self.account, text=words)
+        await self.account.acknowledged()
         await self.client.call("send_message", jid(self.anna.lid), words)
         await self.anna.inbox.first(lambda posted: posted.text == words)
 
