@@ -9,7 +9,16 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 
-from bench import backlog, latency, rest, sends, sessions, throughput
+from bench import (
+    backlog,
+    latency,
+    rest,
+    sends,
+    sessions,
+    throughput,
+    whatsapp_inbound,
+    whatsapp_latency,
+)
 from bench.figures import say
 from bench.plan import Plan, full, quick
 
@@ -21,6 +30,8 @@ FIGURES: dict[str, Callable[[Plan], Awaitable[None]]] = {
     "sessions": sessions.measure,
     "backlog": backlog.measure,
     "idle": rest.measure_idle,
+    "whatsapp-inbound": whatsapp_inbound.measure,
+    "whatsapp-latency": whatsapp_latency.measure,
 }
 
 

@@ -12,13 +12,32 @@ class Plan:
     """Of a steady load."""
     sessions: int
     backlog: int
+    whatsapp_messages: int
+    """Of one run over sessions of WhatsApp."""
+    whatsapp_sessions: int
     saturation: float = 0.0
     """Messages a second, once measured."""
 
 
 def full(runs: int) -> Plan:
-    return Plan(runs=runs, messages=40_000, seconds=20.0, sessions=1_000, backlog=200_000)
+    return Plan(
+        runs=runs,
+        messages=40_000,
+        seconds=20.0,
+        sessions=1_000,
+        backlog=200_000,
+        whatsapp_messages=10_000,
+        whatsapp_sessions=200,
+    )
 
 
 def quick(runs: int) -> Plan:
-    return Plan(runs=runs, messages=15_000, seconds=6.0, sessions=200, backlog=20_000)
+    return Plan(
+        runs=runs,
+        messages=15_000,
+        seconds=6.0,
+        sessions=200,
+        backlog=20_000,
+        whatsapp_messages=3_000,
+        whatsapp_sessions=50,
+    )

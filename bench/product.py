@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ _READY_SECONDS = 60.0
 _LINK_SECONDS = 60.0
 _LINKS_AT_ONCE = 16
 _SCOPES = ["sessions", "messages:read", "messages:send", "webhooks"]
-_LIMITS = {
+LIMITS = {
     "perMinute": 1_000_000,
     "perDay": 1_000_000,
     "newContactsPerDay": 1_000_000,
@@ -34,10 +34,49 @@ _LIMITS = {
 class Product:
     """A running server with one company; open it with `open_product`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, api: Api) -> None:
-        self.pid = process.pid
-        self.api = api
-        self._process = process
+    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+        self.folder = folder
+        """`data` is the server's own; `log` is what it says."""
+        self._environ = environ
+        self._process: asyncio.subprocess.Process | None = None
+        self.api: Api
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    async def start(self, operator_key: str) -> None:
+        where = await self._serve()
+        self.api = await _open_company(where, operator_key)
+
+    async def restart(self) -> None:
+        """Stop it and start it again; returns when it is ready."""
+        await self.stop()
+        where = await self._serve()
+        self.api = self.api.at(*where)
+
+    async def _serve(self) -> tuple[str, int]:
+        log = self.folder / "log"
+        with log.open("ab") as out:
+            self._process = await asyncio.create_subprocess_exec(
+                *[sys.executable, "-m", "relay", "serve", "--port", "0"],
+                *["--data-dir", str(self.folder / "data")],
+                env=self._environ,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=out,
+            )
+        where = urlsplit(await _read_address(self._process, log))
+        assert where.hostname is not None
+        assert where.port is not None
+        return where.hostname, where.port
+
+    async def stop(self) -> None:
+        """As Ctrl+C does."""
+        if self._process is not None:
+            if self._process.returncode is None:
+                self._process.send_signal(signal.SIGTERM)
+            await self._process.wait()
 
     async def link_sessions(self, count: int) -> list[str]:
         """That many sandbox sessions, connected, without narrow limits."""
@@ -50,7 +89,7 @@ class Product:
         return list(await asyncio.gather(*(link(number) for number in range(count))))
 
     async def _link_session(self, name: str) -> str:
-        body = {"name": name, "engine": "sandbox", "limits": _LIMITS}
+        body = {"name": name, "engine": "sandbox", "limits": LIMITS}
         created = await self.api.call("POST", "/api/v1/whatsapp/sessions", body)
         session_id: str = created["sessionId"]
         session = created
@@ -97,22 +136,13 @@ async def open_product(**settings: str) -> AsyncIterator[Product]:
         **settings,
     }
     with tempfile.TemporaryDirectory(prefix="relay-bench-", ignore_cleanup_errors=True) as folder:
-        with (Path(folder) / "log").open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                *[sys.executable, "-m", "relay", "serve", "--port", "0", "--data-dir", f"{folder}/data"],
-                env=environ,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-            )
+        product = Product(Path(folder), environ)
         try:
-            address = await _read_address(process, Path(folder) / "log")
-            api = await _open_company(address, operator_key)
-            yield Product(process, api)
-            api.close()
+            await product.start(operator_key)
+            yield product
+            product.api.close()
         finally:
-            if process.returncode is None:
-                process.send_signal(signal.SIGTERM)
-            await process.wait()
+            await product.stop()
 
 
 async def _read_address(process: asyncio.subprocess.Process, log: Path) -> str:
@@ -124,13 +154,10 @@ async def _read_address(process: asyncio.subprocess.Process, log: Path) -> str:
     raise BenchError(f"The server did not start:\n{log.read_text()[-2000:]}")
 
 
-async def _open_company(address: str, operator_key: str) -> Api:
-    where = urlsplit(address)
-    assert where.hostname is not None
-    assert where.port is not None
-    operator = Api(where.hostname, where.port, operator_key)
+async def _open_company(where: tuple[str, int], operator_key: str) -> Api:
+    operator = Api(*where, operator_key)
     company: dict[str, Any] = await operator.call("POST", "/api/v1/admin/tenants", {"name": "Bench"})
     body = {"companyId": company["companyId"], "name": "bench", "scopes": _SCOPES}
     key = await operator.call("POST", "/api/v1/admin/keys", body)
     operator.close()
-    return Api(where.hostname, where.port, key["key"])
+    return Api(*where, key["key"])

@@ -12,6 +12,7 @@ import msgspec
 from bench.wire import BenchError
 
 _LOOK_SECONDS = 0.1
+_LINE_BYTES = 2**26
 
 
 class Sink:
@@ -35,6 +36,11 @@ class Sink:
     async def report(self, path: str) -> dict[str, float]:
         report: dict[str, float] = await self._ask("report", path)
         return report
+
+    async def arrivals(self, path: str) -> dict[str, float]:
+        """When each message came, by WhatsApp id."""
+        arrivals: dict[str, float] = await self._ask("arrivals", path)
+        return arrivals
 
     async def audit(self, path: str, accepted: Mapping[str, int]) -> dict[str, int]:
         """How many accepted messages are `missing`, and how many `foreign` ones came."""
@@ -63,7 +69,10 @@ class Sink:
 @asynccontextmanager
 async def open_sink() -> AsyncIterator[Sink]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.sink", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        *[sys.executable, "-m", "bench.sink"],
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=_LINE_BYTES,
     )
     assert process.stdin is not None
     assert process.stdout is not None

@@ -34,7 +34,9 @@ class Book:
 
     def clear(self) -> None:
         self.seen: set[bytes] = set()
-        self.wa_ids: set[bytes] = set()
+        self.arrivals: dict[bytes, float] = {}
+        """Of messages, by WhatsApp id."""
+        self.doubled = 0
         self.latencies = array("d")
         self.duplicates = 0
         self.bad = 0
@@ -63,19 +65,22 @@ class Book:
         return True
 
     def _note_message(self, body: bytes, now: float) -> None:
-        self.wa_ids.add(_text(body, b'"waMessageId":"'))
+        wa_id = _text(body, b'"waMessageId":"')
+        self.doubled += wa_id in self.arrivals
+        self.arrivals.setdefault(wa_id, now)
         sent_at = datetime.fromisoformat(_text(body, b'"sentAt":"').decode()).timestamp()
         self.latencies.append(now - sent_at)
         self.first_at = self.first_at or now
         self.last_at = now
 
     def report(self) -> dict[str, float]:
-        """Seconds; `distinct` are messages with a right signature."""
+        """Seconds; `distinct` are messages with a right signature, `doubled` those told of by more than one event."""
         ordered = sorted(self.latencies)
         return {
-            "distinct": len(self.wa_ids),
+            "distinct": len(self.arrivals),
             "events": len(self.seen),
             "duplicates": self.duplicates,
+            "doubled": self.doubled,
             "bad": self.bad,
             "first_at": self.first_at,
             "last_at": self.last_at,
@@ -89,7 +94,8 @@ class Book:
         expected = {
             f"{prefix}{n}".encode() for prefix, count in accepted.items() for n in range(1, count + 1)
         }
-        return {"missing": len(expected - self.wa_ids), "foreign": len(self.wa_ids - expected)}
+        arrived = self.arrivals.keys()
+        return {"missing": len(expected - arrived), "foreign": len(arrived - expected)}
 
 
 def _header(head: bytes, lower: bytes, name: bytes) -> bytes:
@@ -156,9 +162,11 @@ class Commands(asyncio.Protocol):
             case "clear":
                 self._books[path].clear()
             case "count":
-                return len(self._books[path].wa_ids)
+                return len(self._books[path].arrivals)
             case "report":
                 return self._books[path].report()
+            case "arrivals":
+                return {wa_id.decode(): at for wa_id, at in self._books[path].arrivals.items()}
             case "audit":
                 return self._books[path].audit(command["accepted"])
         return None
@@ -168,7 +176,9 @@ class Commands(asyncio.Protocol):
 
 
 def _tell(answer: object) -> None:
-    os.write(1, msgspec.json.encode(answer) + b"\n")
+    line = msgspec.json.encode(answer) + b"\n"
+    while line:
+        line = line[os.write(1, line) :]
 
 
 async def main() -> None:

@@ -9,11 +9,15 @@ import psutil
 class Usage:
     """The processes of one `relay serve`, of the sink, and ourselves."""
 
-    def __init__(self, server_pid: int, *, sink_pid: int | None = None) -> None:
+    def __init__(
+        self, server_pid: int, *, sink_pid: int | None = None, phones_pid: int | None = None
+    ) -> None:
         self._server = psutil.Process(server_pid)
         self._others = {"generator": os.getpid()}
         if sink_pid is not None:
             self._others["sink"] = sink_pid
+        if phones_pid is not None:
+            self._others["stand-in"] = phones_pid
 
     def read_cpu_seconds(self) -> dict[str, float]:
         """Since each process started; `machine` is everything that runs here, ours or not."""
@@ -38,6 +42,20 @@ class Usage:
             megabytes[name] = megabytes.get(name, 0.0) + used / 1e6
         return {name: used for name, used in megabytes.items() if name not in self._others}
 
+    def read_shares_megabytes(self) -> dict[str, tuple[float, float]]:
+        """Proportional share (each shared page counted once) and resident memory, by part; without the sink and us."""
+        shares: dict[str, tuple[float, float]] = {}
+        for name, process in self._list():
+            if name not in self._others:
+                memory = process.memory_full_info()
+                pss, rss = shares.get(name, (0.0, 0.0))
+                shares[name] = pss + memory.pss / 1e6, rss + memory.rss / 1e6
+        return shares
+
+    def list_pids(self, part: str) -> list[int]:
+        """The processes that are this part of the product."""
+        return [process.pid for name, process in self._list() if name == part]
+
     def _list(self) -> list[tuple[str, psutil.Process]]:
         found = [("supervisor", self._server)]
         found += [(_name(process), process) for process in self._server.children(recursive=True)]
@@ -46,8 +64,10 @@ class Usage:
 
 
 def _name(process: psutil.Process) -> str:
-    """The first role that it runs; whatever else the server has started is Postgres."""
+    """The first role that it runs, or `engines`; whatever else the server has started is Postgres."""
     words = process.cmdline()
+    if "relay.engines.engine_process" in words:
+        return "engines"
     return words[words.index("run") + 1] if "run" in words else "postgres"
 
 

@@ -77,6 +77,11 @@ class Api:
         self._host, self._port, self._key = host, port, key
         self._idle: list[Connection] = []
 
+    def at(self, host: str, port: int) -> Self:
+        """With the same key, at another address."""
+        self.close()
+        return type(self)(host, port, self._key)
+
     def request_of(self, method: str, path: str, body: object = None) -> bytes:
         content = b"" if body is None else msgspec.json.encode(body)
         head = (
@@ -109,5 +114,5 @@ class Api:
         self._idle.append(connection)
 
     def close(self) -> None:
-        for connection in self._idle:
-            connection.close()
+        while self._idle:
+            self._idle.pop().close()
