@@ -274,6 +274,8 @@ class Sent(Struct, frozen=True, kw_only=True):
 
     wa_id: str
     at: datetime
+    chat: str | None = None
+    """Where it went, when WhatsApp knows the number by another spelling: older Brazilian accounts have no ninth digit."""
 
 
 class Participant(Struct, frozen=True, kw_only=True, rename="camel"):

@@ -31,6 +31,7 @@ from relay.engines.engine import Entry, Linked, Outgoing, Signal
 from relay.engines.journal_file import Record, Writer
 from relay.engines.neonize import Account
 from relay.engines.transcode_job import Prepared
+from relay.model import errors
 from relay.model.errors import Conflict, NotConnected, RelayError
 from relay.model.ids import SessionId
 
@@ -123,7 +124,7 @@ class EngineProcess:
             answer = Answer(number=question.number, result=msgspec.to_builtins(result))
         except RelayError as error:
             answer = Answer(
-                number=question.number, error=type(error).__name__, code=error.code, detail=error.detail
+                number=question.number, error=_family(error), code=error.code, detail=error.detail
             )
         except Exception as error:  # noqa: BLE001 - every question is answered
             self._tell(
@@ -205,6 +206,11 @@ class EngineProcess:
 
     def trouble(self, account: Account, what: str, error: str) -> None:
         self._tell(Trouble(session_id=account.wanted.session_id, what=what, error=error))
+
+
+def _family(error: RelayError) -> str:
+    """The name by which the host knows it: its own, or the nearest above."""
+    return next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
 
 
 def take_lock(path: Path, *, patience_seconds: float) -> int:

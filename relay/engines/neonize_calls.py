@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from msgspec import structs
+
 from relay.engines import compose, convert
 from relay.engines.binding import Library, sized
 from relay.engines.compose import Uploaded
@@ -23,6 +25,10 @@ _MEDIA_KINDS = {
 }  # fmt: skip
 _NOT_DONE = ("websocket not connected", "the store doesn't contain", "websocket disconnected before")
 _NOBODY_KNOWS = ("timed out waiting for message send response", "failed to send message node", "context ")
+
+
+class NotOnWhatsApp(SendRejected):
+    code = "not_on_whatsapp"
 
 
 class Caller(Directory, Protocol):
@@ -41,6 +47,8 @@ class Calls:
     def __init__(self, library: Library, account: Caller) -> None:
         self._library = library
         self._account = account
+        self._spelled: dict[str, str] = {}
+        """Chats by the number as people spell it, where WhatsApp knows it by another."""
 
     def send(self, outgoing: Outgoing, prepared: Prepared | None) -> Sent:
         self._account.require_connection()
@@ -48,7 +56,21 @@ class Calls:
             return self._send(outgoing.chat, self._build_vote(outgoing))
         uploaded = self._upload(outgoing, prepared) if prepared else None
         message = compose.message_of(outgoing, self._account.own_jid, uploaded, now=datetime.now(UTC))
-        return self._send(outgoing.chat, message)
+        return self._send_by_number(outgoing.chat, message)
+
+    def _send_by_number(self, chat: str, message: Any) -> Sent:
+        """To the account behind a number, in whichever spelling WhatsApp has it. Raises SendRejected."""
+        if chat not in self._spelled:
+            try:
+                return self._send(chat, message)
+            except NotOnWhatsApp:
+                number, _, server = chat.partition("@")
+                jid = self.check_numbers([number])[number] if server == "s.whatsapp.net" else None
+                if jid is None or jid == chat:
+                    raise
+                self._spelled[chat] = jid
+        jid = self._spelled[chat]
+        return structs.replace(self._send(jid, message), chat=jid)
 
     def edit(self, chat: str, wa_id: str, text: str) -> None:
         self._account.require_connection()
@@ -142,16 +164,15 @@ class Calls:
         answer = neonize.IsOnWhatsAppReturnFunction.FromString(
             self._library.ask("IsOnWhatsApp", self._account.uuid, asked)
         )
-        found = {
-            "".join(letter for letter in one.Query.partition("@")[0] if letter.isdigit()): one
-            for one in answer.IsOnWhatsAppResponse
-        }
-        if not found and answer.Error and "nothing" not in answer.Error:
+        if answer.Error and "returned nothing" not in answer.Error:
             raise _call_error(answer.Error)
-        return {
-            phone: f"{found[phone].JID.User}@s.whatsapp.net" if phone in found and found[phone].IsIn else None
-            for phone in phones
-        }
+        found = {_digits(one.Query): one.JID for one in answer.IsOnWhatsAppResponse if one.IsIn}
+        return {phone: self._jid_of(phone, found[phone]) if phone in found else None for phone in phones}
+
+    def _jid_of(self, phone: str, found: Any) -> str:
+        """By the number as WhatsApp spells it, which is not always as people do."""
+        pn = found.User if found.Server == "s.whatsapp.net" else self._account.pn_of(found.User)
+        return f"{pn or phone}@s.whatsapp.net"
 
     def list_groups(self) -> list[Group]:
         self._account.require_connection()
@@ -210,6 +231,10 @@ class Calls:
         _raise(self._library.call("Logout", self._account.uuid))
 
 
+def _digits(query: str) -> str:
+    return "".join(letter for letter in query.partition("@")[0] if letter.isdecimal())
+
+
 def _raise(error: str) -> None:
     if error:
         raise _call_error(error)
@@ -232,7 +257,7 @@ def _send_error(error: str) -> RelayError:
     if "server returned error" in error:
         return SendRejected("WhatsApp refused the message.")
     if "no LID found" in error:
-        return SendRejected("This number has no WhatsApp account.", code="not_on_whatsapp")
+        return NotOnWhatsApp("This number has no WhatsApp account.")
     if any(words in error for words in _NOBODY_KNOWS):
         return OutcomeUnknown("WhatsApp did not say whether it took the message.")
     if error.startswith("failed to ") or "can't send message" in error:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from relay.engines.engine import Media, Outgoing, Target
+from relay.engines.engine import Media, Outgoing, Sent, Target
 from relay.host import facts
 from relay.host.arrivals import party_of
 from relay.host.budget import Budget
@@ -147,8 +147,10 @@ class Sender:
     async def _try_send(self, message: Claimed, term: int) -> Settlement:
         """Every way a send can end, as a settlement."""
         try:
-            wa_id, at = await self._engine_send(message)
-            return Settlement(id=message.id, term=term, status="sent", at=at, wa_id=wa_id)
+            sent = await self._engine_send(message)
+            return Settlement(
+                id=message.id, term=term, status="sent", at=sent.at, wa_id=sent.wa_id, chat=sent.chat
+            )
         except NotConnected as error:
             # Surely not sent: it waits for the connection.
             return self._ended(message, term, "queued", error.code)
@@ -166,7 +168,7 @@ class Sender:
     def _ended(self, message: Claimed, term: int, status: str, error: str) -> Settlement:
         return Settlement(id=message.id, term=term, status=status, at=self.now(), error=error)
 
-    async def _engine_send(self, message: Claimed) -> tuple[str, datetime]:
+    async def _engine_send(self, message: Claimed) -> Sent:
         session = self._sessions.get(message.session_id)
         engine = session.engine if session else None
         if session is None or engine is None:
@@ -183,8 +185,7 @@ class Sender:
             if session.request.limits.pace:
                 await engine.set_typing(message.chat, typing=True)
                 await asyncio.sleep(_typing_seconds(message))
-            sent = await engine.send(wanted)
-        return sent.wa_id, sent.at
+            return await engine.send(wanted)
 
     async def _media(self, message: Claimed) -> Media | None:
         media_id = message.content.get("mediaId")
@@ -226,7 +227,7 @@ class Sender:
         found = []
         for settlement in batch:
             message, _task = self._in_flight[settlement.id]
-            party = party_of(message.chat)
+            party = party_of(settlement.chat or message.chat)
             if settlement.status == "sent" and party:
                 met = Meeting(
                     session_id=message.session_id, tenant_id=message.tenant_id, pn=party.pn, lid=party.lid

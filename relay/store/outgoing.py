@@ -197,6 +197,8 @@ class Settlement(Struct, frozen=True, kw_only=True):
     at: datetime
     wa_id: str | None = None
     error: str | None = None
+    chat: str | None = None
+    """Where it went, when that is another chat than was asked for."""
 
 
 _SETTLE = """
@@ -204,15 +206,16 @@ _SETTLE = """
     SET status = s.status, wa_id = s.wa_id, error = s.error, contact_id = coalesce(m.contact_id, c.id),
         sent_at = s.at,
         -- What went out goes by the number where that is known: its receipts will.
-        chat = CASE WHEN m.chat LIKE '%@lid' AND s.status <> 'queued' AND c.pn IS NOT NULL
-                    THEN c.pn || '@s.whatsapp.net' ELSE m.chat END,
+        chat = CASE WHEN went LIKE '%@lid' AND s.status <> 'queued' AND c.pn IS NOT NULL
+                    THEN c.pn || '@s.whatsapp.net' ELSE went END,
         history = m.history || jsonb_build_array(jsonb_build_object('status', s.status, 'at', s.at))
-    FROM unnest($1::text[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[], $6::text[])
-      AS s (id, term, status, at, wa_id, error)
+    FROM unnest($1::text[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::text[])
+      AS s (id, term, status, at, wa_id, error, chat)
     JOIN whatsapp_messages q ON q.id = s.id
+    CROSS JOIN LATERAL coalesce(s.chat, q.chat) AS went
     LEFT JOIN whatsapp_contacts c ON c.session_id = q.session_id
-          AND ((q.chat LIKE '%@s.whatsapp.net' AND c.pn = split_part(q.chat, '@', 1))
-            OR (q.chat LIKE '%@lid' AND c.lid = split_part(q.chat, '@', 1)))
+          AND ((went LIKE '%@s.whatsapp.net' AND c.pn = split_part(went, '@', 1))
+            OR (went LIKE '%@lid' AND c.lid = split_part(went, '@', 1)))
     WHERE m.id = s.id AND m.status = 'sending' AND m.term = s.term
     RETURNING m.*
 """

@@ -9,7 +9,6 @@ await services.activity.first(Read, lambda read: "3EB0…" in read.message_ids)
 """
 
 import secrets
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -32,10 +31,12 @@ if TYPE_CHECKING:
 class Services:
     """Registers itself with the network."""
 
-    def __init__(self, network: "WhatsApp", clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, network: "WhatsApp", clock: Callable[[], float] | None = None) -> None:
         self._network = network
         self._app_states: dict[Account, AppState] = {}
-        self.clock = clock
+        self.clock = clock = clock or network.clock
+        self.spellings: dict[str, str] = {}
+        """Numbers that people write in another way than WhatsApp: older Brazilian ones have no ninth digit there."""
         self.activity = Activity()
         self.media = MediaHost()
         self.profiles = Profiles(self.media)

@@ -5,7 +5,8 @@ that nobody has are answered too, as `out`.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tests.phone_network.accounts import Account
@@ -20,16 +21,18 @@ if TYPE_CHECKING:
 
 def register(network: "WhatsApp", services: "Services") -> None:
     async def usync(_: "Connection", iq: Node) -> Node:
-        return answer(iq.children[0], services.find, services.profiles)
+        return answer(iq.children[0], services.find, services.profiles, services.spellings)
 
     network.iq["usync", "get"] = usync
 
 
-def answer(question: Node, find: FindAccount, profiles: Profiles) -> Node:
+def answer(
+    question: Node, find: FindAccount, profiles: Profiles, spellings: Mapping[str, str] = MappingProxyType({})
+) -> Node:
     """`<usync>` with the list filled in, from the one with the questions."""
     asked, users = question.find("query"), question.find("list")
     questions = asked.children if asked else []
-    found = [_user(user, questions, find, profiles) for user in (users.children if users else [])]
+    found = [_user(user, questions, find, profiles, spellings) for user in (users.children if users else [])]
     kept = {
         name: question.attrs[name]
         for name in ("sid", "mode", "context", "index", "last")
@@ -38,10 +41,14 @@ def answer(question: Node, find: FindAccount, profiles: Profiles) -> Node:
     return Node("usync", kept, [Node("list", {}, found)])
 
 
-def _user(user: Node, questions: list[Node], find: FindAccount, profiles: Profiles) -> Node:
+def _user(
+    user: Node, questions: list[Node], find: FindAccount, profiles: Profiles, spellings: Mapping[str, str]
+) -> Node:
     contact = user.find("contact")
     by_number = contact is not None and "jid" not in user.attrs
     asked = Jid(_digits(contact.data)) if contact and by_number else user.jid("jid").account
+    if by_number:
+        asked = Jid(spellings.get(asked.user, asked.user))
     account = find(asked)
     attrs: dict[str, Attribute] = {"jid": asked}
     if account and by_number:
