@@ -1,6 +1,6 @@
 """`relay doctor`: what is wrong, and how to mend it; one line a check, and it changes nothing.
 
-    settings ─► this machine ─► server ─► database (the embedded one by the running server's socket) ─► ok | warn | wrong
+    settings ─► this machine ─► WhatsApp ─► server ─► database (the running server's socket) ─► ok | warn | wrong
 
 Ends with 1 where something is wrong. The settings come first: where they are not right, nothing else can be looked at.
 """
@@ -41,7 +41,7 @@ async def _doctor(_arguments: argparse.Namespace, config: Config) -> int:
 
 async def _look(config: Config) -> AsyncIterator[Finding]:
     # Only this command needs what the checks import.
-    from relay.commands.checkup import database, machine, server, settings  # noqa: PLC0415
+    from relay.commands.checkup import database, engine, machine, server, settings  # noqa: PLC0415
     from relay.store.embedded_running import find_running  # noqa: PLC0415
 
     yield machine.check_python()
@@ -57,6 +57,9 @@ async def _look(config: Config) -> AsyncIterator[Finding]:
     for finding in await machine.check_embedded(config):
         yield finding
     yield machine.check_journals(config)
+    yield engine.check_library()
+    yield engine.check_live_files(config)
+    yield await engine.check_reach(config)
     async for finding in server.check_server(config):
         yield finding
     running = None if config.database.url else find_running(config.data_dir)
