@@ -58,15 +58,15 @@ class Writer:
         self._open_next()
 
     def _open_next(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._number += 1
-        path = segment_path(self._folder, self._writer, self._number)
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        path = segment_path(self._folder, self._writer, self._number + 1)
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         if fcntl is not None:
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
-        os.pwrite(self._fd, HEAD.pack(HEAD.size), 0)
-        self._end = HEAD.size
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        os.pwrite(opened, HEAD.pack(HEAD.size), 0)
+        if self._fd >= 0:
+            # Not before the next one is there: without either a reader would take the writer for gone.
+            os.close(self._fd)
+        self._fd, self._number, self._end = opened, self._number + 1, HEAD.size
 
     def append(self, record: Record) -> None:
         """Written when it returns, a few microseconds later."""

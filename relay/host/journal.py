@@ -114,7 +114,8 @@ class _Stream:
 
     def is_over(self) -> bool:
         """All is committed, and the writer is gone."""
-        if not self.ended or self._path(self.number + 1).exists():
+        # A segment without its head is one that is just being made, and not yet locked.
+        if not self.ended or self.size < HEAD.size:
             return False
         if fcntl is not None:
             try:
@@ -122,6 +123,9 @@ class _Stream:
             except OSError:
                 return False
             fcntl.flock(self._fd, fcntl.LOCK_UN)
+        # After the lock: a writer lets go of a segment when the next one is there.
+        if self._path(self.number + 1).exists():
+            return False
         return not _read_frames(self._fd, self.committed, self.size, 1)[0]
 
     def sync(self) -> None:
