@@ -17,7 +17,11 @@ from bench import (
     sessions,
     throughput,
     whatsapp_inbound,
+    whatsapp_kills,
     whatsapp_latency,
+    whatsapp_memory,
+    whatsapp_resume,
+    whatsapp_sends,
 )
 from bench.figures import say
 from bench.plan import Plan, full, quick
@@ -30,8 +34,12 @@ FIGURES: dict[str, Callable[[Plan], Awaitable[None]]] = {
     "sessions": sessions.measure,
     "backlog": backlog.measure,
     "idle": rest.measure_idle,
+    "whatsapp-memory": whatsapp_memory.measure,
+    "whatsapp-resume": whatsapp_resume.measure,
     "whatsapp-inbound": whatsapp_inbound.measure,
+    "whatsapp-sends": whatsapp_sends.measure,
     "whatsapp-latency": whatsapp_latency.measure,
+    "whatsapp-kills": whatsapp_kills.measure,
 }
 
 

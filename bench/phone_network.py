@@ -39,14 +39,18 @@ class Bookkeeper:
     def __init__(self, network: WhatsApp) -> None:
         self.written: dict[str, float] = {}
         self.taken: list[float] = []
+        self.back: set[Device] = set()
         self._deliver = network.deliver
         self._take = network.stanzas["message"]
+        self._become_active = network.iq["passive", "set"]
         network.deliver = self._note_written  # type: ignore[method-assign]
         network.stanzas["message"] = self._note_taken
+        network.iq["passive", "set"] = self._note_back
 
     def clear(self) -> None:
         self.written.clear()
         self.taken.clear()
+        self.back.clear()
 
     def _note_written(self, device: Device, node: Node) -> None:
         # Before it is encrypted for the line: that is part of the way.
@@ -58,6 +62,12 @@ class Bookkeeper:
         """It is acknowledged right after."""
         await self._take(connection, node)
         self.taken.append(time.time())
+
+    async def _note_back(self, connection: Connection, iq: Node) -> Node | None:
+        answer = await self._become_active(connection, iq)
+        if iq.find("active"):
+            self.back.add(connection.device)
+        return answer
 
 
 class Phones:
@@ -82,6 +92,10 @@ class Phones:
 
     def _new_writer(self) -> Person:
         return self._people.new(f"55219{next(self._numbers):08d}", "Writer")
+
+    def meet(self, count: int) -> list[str]:
+        """That many people who have never written."""
+        return [self._new_writer().pn.user for _ in range(count)]
 
     def count_connected(self) -> int:
         return sum(device.is_connected for device in self._devices())
@@ -151,11 +165,14 @@ class Commands:
             case "state":
                 return {
                     "connected": phones.count_connected(),
+                    "back": len(phones.books.back),
                     "writing": phones.is_writing,
                     "written": len(phones.books.written),
                     "unacknowledged": phones.count_unacknowledged(),
                     "taken": len(phones.books.taken),
                 }
+            case "meet":
+                return phones.meet(command["count"])
             case "written":
                 return phones.books.written
             case "taken":

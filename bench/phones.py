@@ -24,6 +24,8 @@ class State(Struct, frozen=True):
 
     connected: int
     """Clients that have logged in and said that they are active."""
+    back: int
+    """Clients that have done so since the last `clear`."""
     writing: bool
     written: int
     unacknowledged: int
@@ -69,6 +71,11 @@ class Phones:
         await self._ask("scan", phone=phone, qr=shown["qrCode"])
         await _read_until(product, path, lambda session: session["status"] == "connected", shown)
         return Linked(session_id=created["sessionId"], phone=phone)
+
+    async def meet(self, count: int) -> list[str]:
+        """The numbers of that many people who have never written."""
+        people: list[str] = await self._ask("meet", count=count)
+        return people
 
     async def clear(self) -> None:
         await self._ask("clear")
