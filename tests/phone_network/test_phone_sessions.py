@@ -107,20 +107,20 @@ async def test_what_an_older_copy_of_a_file_is_told(
 
 
 async def test_both_write_first(world: World) -> None:
-    """Two sessions opened at the same moment: everything is read, then and afterwards."""
-    crossing = (
-        world.client.call("send_message", jid(world.anna.lid), "a"),
-        world.anna.say(world.account, text="b"),
-    )
-    await asyncio.gather(*crossing)
+    """Two sessions opened at the same moment: everything is read, then and afterwards, once each.
+
+    The library may lose a turn of the ratchet when it reads and writes to the same person at once, so that one side or
+    the other has to ask again.
+    """
+    written = world.client.call("send_message", jid(world.anna.lid), "a")
+    await asyncio.gather(written, world.anna.say(world.account, text="b"))
     await world.anna.inbox.first()
-    await world.got()
-    for number in range(2, 5):
-        await world.anna.say(world.account, text=f"{number}")
-        await world.client.call("send_message", jid(world.anna.lid), f"{number}")
-        assert text_of(await world.got(number)) == f"{number}"
-        assert (await world.anna.inbox.at_least(number))[-1].text == f"{number}"
-    assert not len(world.anna.lost)
+    words = [f"{number}" for number in range(3)]
+    for word in words:
+        await world.talk(word)
+    told = [text_of(await world.got(number)) for number in range(1, 5)]
+    assert sorted(told) == sorted(["b", *words])
+    assert [posted.text for posted in world.anna.inbox] == ["a", *words]
 
 
 async def test_prekeys_have_run_out(world: World) -> None:
