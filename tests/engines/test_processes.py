@@ -195,6 +195,23 @@ async def test_a_host_that_is_gone_is_told_everything(world: World) -> None:
     assert {one.number for one in again.journal._streams.values()} == {1}
 
 
+async def test_two_processes_never_work_with_one_account(world: World) -> None:
+    """The host is killed, its engine process is still at it: the next one waits for the file, however long that takes."""
+    machine = world.machine("a")
+    shop = await world.link(machine)
+    (pid,) = machine.processes.pids
+    os.kill(pid, signal.SIGSTOP)
+    for process in machine.processes._processes:
+        process.close()
+    resuming = asyncio.create_task(shop.resume(world.machine("a"), term=2, auth=None, auth_term=1))
+    assert not (await asyncio.wait([resuming], timeout=2))[0]
+    assert shop.device.is_connected
+    os.kill(pid, signal.SIGCONT)
+    shop = await resuming
+    assert shop.device.replaced == 0
+    await shop.hears(world.person("Maria"), "which one are you?")
+
+
 async def test_a_stop_under_load_loses_nothing(world: World) -> None:
     """Everything that the phones say while it stops and starts again comes, once and in order."""
     machine = world.machine("a")

@@ -87,9 +87,11 @@ class SignalDevice:
         return self.own_sender_keys.setdefault(group, OwnSenderKey.generate())
 
     def learn_sender_key(self, group: str, sender: str, distribution: bytes) -> None:
+        """A chain that is known goes on from where it is: who sends on an older one is not read."""
         known = self.sender_keys.setdefault((group, sender), [])
-        known.insert(0, TheirSenderKey.of(SenderKeyDistribution.decode(distribution)))
-        del known[MOST_SENDER_KEYS:]
+        told = TheirSenderKey.of(SenderKeyDistribution.decode(distribution))
+        same = next((one for one in known if one.is_of(told)), told)
+        known[:] = [same, *(one for one in known if one is not same)][:MOST_SENDER_KEYS]
 
     def decrypt_group(self, group: str, sender: str, ciphertext: bytes) -> bytes:
         """The plaintext of a `skmsg`. Raises Undecryptable; nothing has changed then."""

@@ -47,6 +47,10 @@ class TheirSenderKey:
         chain = Chain(Link(distribution.chain_key, distribution.iteration), GroupKeys.of)
         return cls(distribution.key_id, distribution.signing_key, chain)
 
+    def is_of(self, other: "TheirSenderKey") -> bool:
+        """Whether both are the same chain, at whatever place."""
+        return (self.key_id, self.signing_key) == (other.key_id, other.signing_key)
+
     def decrypt(self, message: SenderKeyMessage) -> bytes:
         """The plaintext. The chain is as it was when this raises Undecryptable."""
         if not verify(self.signing_key, message.signed, message.signature):
