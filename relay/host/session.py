@@ -328,7 +328,8 @@ class Session:
 
     async def _connected(self, signal: says.Connected) -> None:
         self._deadline = None
-        self._snapshot_at = self._monotonic() + _SNAPSHOT_SECONDS
+        # Those that connect together are not to be kept together.
+        self._snapshot_at = self._monotonic() + _SNAPSHOT_SECONDS * random.uniform(1, 2)  # noqa: S311
         self._attempts = 0
         self.degraded = False
         self.banned_until = None
