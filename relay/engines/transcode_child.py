@@ -56,7 +56,11 @@ def _lower(limit: int, most: int) -> None:
 
 def _answer(job: Job) -> Found | Refused:
     try:
-        with Path(job.path).open("rb") as source, Path(job.target).open("w+b") as target:
+        # Without its name: FFmpeg would believe the name's ending before the content.
+        with (
+            os.fdopen(os.open(job.path, os.O_RDONLY), "rb") as source,
+            Path(job.target).open("w+b") as target,
+        ):
             confine(job.limits)
             return _prepare(job, source, target)
     except Refusal as error:
