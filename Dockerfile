@@ -1,6 +1,6 @@
 # The image of Relay: all roles in one container, data in /data.
 #   docker build -t relay .
-#   docker run -p 8080:8080 -v relay-data:/data -e RELAY_OPERATOR_KEY relay
+#   docker run --shm-size 1g -p 8080:8080 -v relay-data:/data -e RELAY_OPERATOR_KEY relay
 
 FROM python:3.11-slim AS build
 RUN python -m venv /venv

@@ -28,8 +28,12 @@ from relay.api.request import Request
 from relay.api.telemetry import Telemetry
 from relay.api.wire import JsonBody
 from relay.config import Config
+from relay.engines import transcode
+from relay.engines.neonize_calls import NotOnWhatsApp
+from relay.engines.transcode_job import PIXELS_MOST
 from relay.host import facts
 from relay.host.ledger import _events
+from relay.model.errors import NotSupported, OutcomeUnknown, SendRejected
 from relay.model.event import EVENT_TYPES, Event
 from relay.model.ids import MessageId, SessionId, TenantId
 from relay.model.sandbox import FaultKind
@@ -49,6 +53,7 @@ PAGES = sorted(
         *(ROOT / name for name in ("README.md", "CHANGELOG.md", "rules/README.md", "plugins/README.md")),
     ]
 )
+SENDING = ("engines/compose.py", "engines/neonize_calls.py", "host/sender.py")
 SOURCE = "\n".join(path.read_text() for path in (ROOT / "relay").rglob("*.py"))
 
 
@@ -94,10 +99,52 @@ def test_every_setting_stands_with_its_default() -> None:
     assert shown == json.loads(json.dumps(expected))
 
 
-def test_every_reason_is_explained() -> None:
-    """Each session reason has a row that says what to do."""
-    told = first_column(section(read("docs/operating.md"), "## Session reasons"))
-    assert told - {"reason"} == set(REASONS)
+@pytest.mark.parametrize(
+    ("page", "heading"),
+    [
+        ("docs/operating.md", "## Session reasons"),
+        ("docs/whatsapp.md", "## Reasons"),
+        ("docs/whatsapp.pt-BR.md", "## Motivos"),
+    ],
+)
+def test_every_reason_is_explained(page: str, heading: str) -> None:
+    """Each session reason has a row that says what to do: to operators, to companies, and to those in Portuguese."""
+    assert first_column(section(read(page), heading)) - {"reason"} == set(REASONS)
+
+
+def test_every_reason_that_engines_give_has_a_sentence() -> None:
+    """What an engine gives as the reason of a refusal is one that people are told of."""
+    given = set(re.findall(r'ConnectFailed\(reason="(\w+)"', SOURCE))
+    assert given
+    assert given <= set(REASONS)
+
+
+def test_every_error_of_a_send_is_explained() -> None:
+    """The codes with which a message can fail, as the code that sends it writes them."""
+    sending = "\n".join((ROOT / "relay" / name).read_text() for name in SENDING)
+    given = set(re.findall(r'SendRejected\([^)]*code="(\w+)"', sending, re.DOTALL))
+    given |= {error.code for error in (SendRejected, NotOnWhatsApp, NotSupported, OutcomeUnknown)} | {
+        transcode.CODE
+    }
+    table = section(section(read("docs/webhooks.md"), "## Every event"), "### `message.status`")
+    assert given | {"cancelled", "error"} == first_column(table)
+
+
+def test_limits_of_converting_are_those_of_the_code() -> None:
+    """docs/whatsapp.md and docs/security.md say what a conversion may take."""
+    limits = transcode.LIMITS
+    sentence = f"{limits.cpu_seconds} s of processor time, {limits.output_bytes // 1024**2} MiB of output"
+    assert sentence in read("docs/whatsapp.md")
+    assert sentence in read("docs/security.md")
+    assert f"{PIXELS_MOST // 1_000_000} megapixels" in read("docs/whatsapp.md")
+
+
+def test_containers_are_given_room_for_live_files() -> None:
+    """Docker's own 64 MB hold a dozen accounts: every way to start one says more."""
+    compose = yaml.safe_load(read("compose.yaml"))
+    assert compose["services"]["relay"]["shm_size"] == "1gb"
+    for name in ("README.md", "Dockerfile"):
+        assert re.findall(r"docker run (?!--shm-size 1g )", read(name)) == []
 
 
 def test_every_metric_is_explained() -> None:

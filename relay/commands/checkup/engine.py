@@ -34,7 +34,7 @@ def check_library() -> Finding:
 
 
 def check_live_files(config: Config, memory: Path = _MEMORY) -> Finding:
-    """Where the auth state of connected accounts lies. A full one ends engine processes."""
+    """Where the auth state of connected accounts lies. When it is full, what comes cannot be read, and never will be."""
     if not os.access(memory, os.W_OK):
         sentence = f"This system has no {memory}: connected accounts' keys lie in {config.data_dir / 'live'}."
         return warn("live files", sentence, "Encrypt that disk; `relay serve` works as usual.")
