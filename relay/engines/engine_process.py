@@ -181,13 +181,11 @@ class EngineProcess:
     # --- Outside: what accounts say -----------------------------------------------------------------------------
 
     def say(self, account: Account, signal: Signal) -> None:
-        if account.is_linking and isinstance(signal, ConnectedSignal):
-            # All that the phone had to do is done; the live connection is another process's.
-            self._tell(
-                Said(session_id=account.wanted.session_id, signal=Linked(phone=signal.phone, lid=signal.lid))
-            )
-            os._exit(0)
         self._tell(Said(session_id=account.wanted.session_id, signal=signal))
+        if isinstance(signal, Linked):
+            # The live connection is another process's, and so is all that WhatsApp hands over once there is one: keys,
+            # history, messages.
+            os._exit(0)
         if isinstance(signal, ConnectedSignal):
             self._pool.submit(self._show, account)
 

@@ -14,6 +14,7 @@ account that it does not know would end the process, so each is guarded by the a
 import ctypes
 import secrets
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from typing import Any, Protocol
@@ -88,10 +89,11 @@ class Account:
         self._known = False
         """Whether the library has an entry for it: calls before that end the process."""
         self._own = Party()
-        self.own_jid = ""
         self.is_available = False
         self._pairs: dict[str, str | None] = {}
-        self._offline_since: datetime | None = None
+        self._catching_up = True
+        """Until WhatsApp has handed over what waited there."""
+        self._connected_at = 0.0
         self._codes_shown = 0
         self.calls = Calls(library, self)
         self._first_sign = threading.Event()
@@ -155,7 +157,7 @@ class Account:
     def _call_neonize(self) -> str:
         wanted = self.wanted
         # The name is put before `?_foreign_keys=on`.
-        name = f"{wanted.path}?_journal_mode=WAL&_synchronous=NORMAL&_foreign_keys=on&_x="
+        name = f"{wanted.path}?_journal_mode=WAL&_synchronous=NORMAL&_cache_size=12&_foreign_keys=on&_x="
         device, device_size = sized(
             companion.DeviceProps(os="Relay", platformType=companion.DeviceProps.DESKTOP)
         )
@@ -256,10 +258,11 @@ class Account:
             self._outside.trouble(self, "engine.history_refused", type(error).__name__)
 
     def _is_offline(self, event: Any) -> bool:
-        """Whether a message waited at WhatsApp while the account was away."""
-        since = self._offline_since
+        """Whether a message waited at WhatsApp while the account was away. The first may come before `Code.CONNECTED`."""
+        if not self._catching_up:
+            return False
         # Its clock counts whole seconds.
-        return since is not None and event.Info.Timestamp // 1000 < int(since.timestamp())
+        return self._state is not _State.CONNECTED or event.Info.Timestamp // 1000 < int(self._connected_at)
 
     def _decrypt_vote(self, event: Any) -> list[bytes] | None:
         answer = neonize.ReturnFunctionWithError.FromString(
@@ -268,36 +271,41 @@ class Account:
         return None if answer.Error else list(answer.PollVoteMessage.selectedOptions)
 
     def _take_state(self, code: int, packed: bytes) -> None:
-        """The rest means nothing here: the account's own description, a pairing (`Code.CONNECTED` follows), what waits."""
+        """The rest means nothing here: the account's own description, how much waits."""
         if code in _STATES:
             self._say(_STATES[code])
         elif code in _ENDS:
             self._end(_ENDS[code])
         elif code == Code.CONNECTED:
             self._connected()
+        elif code == Code.PAIRED:
+            self._paired(neonize.PairStatus.FromString(packed))
         elif code == Code.DISCONNECTED:
             self._away()
         elif code == Code.OFFLINE_DONE:
-            self._offline_since = None
+            self._catching_up = False
         elif code == Code.BANNED:
             ban = neonize.TemporaryBan.FromString(packed)
             self._end(says.TemporarilyBanned(until=datetime.now(UTC) + timedelta(seconds=ban.Expire)))
 
+    def _paired(self, status: Any) -> None:
+        """The device is stored and the phone has its signature; WhatsApp hands over nothing before the next login."""
+        if status.Status == neonize.PairStatus.SUCCESS:
+            self._say(says.Linked(phone=self.own.pn or "", lid=self.own.lid))
+
     def _connected(self) -> None:
-        me = neonize.Device.FromString(self._library.ask("GetMe", self.uuid))
-        self._own = Party(pn=me.JID.User, lid=me.LID.User or None)
-        self.own_jid = f"{me.JID.User}@s.whatsapp.net"
-        # What comes until `Code.OFFLINE_DONE` has waited for us.
-        self._offline_since = datetime.now(UTC)
+        self._connected_at = time.time()
+        own = self.own
         if self._state is _State.OVER:
             return
         self._state = _State.CONNECTED
-        self._say(says.Connected(phone=me.JID.User, lid=me.LID.User or None))
+        self._say(says.Connected(phone=own.pn or "", lid=own.lid))
         self._first_sign.set()
 
     def _away(self) -> None:
         if self._state is _State.CONNECTED:
             self._state = _State.AWAY
+            self._catching_up = True
             self._say(says.Disconnected(will_retry=True))
 
     def _end(self, signal: Signal) -> None:
@@ -314,7 +322,15 @@ class Account:
 
     @property
     def own(self) -> Party:
+        """Known to the library from a link on, so from the first event of a linked account."""
+        if self._own.pn is None:
+            me = neonize.Device.FromString(self._library.ask("GetMe", self.uuid))
+            self._own = Party(pn=me.JID.User or None, lid=me.LID.User or None)
         return self._own
+
+    @property
+    def own_jid(self) -> str:
+        return f"{self.own.pn}@s.whatsapp.net"
 
     def pn_of(self, lid: str) -> str | None:
         return self._look_up("GetPNFromLID", lid, "lid")

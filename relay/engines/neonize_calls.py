@@ -35,9 +35,11 @@ class Caller(Directory, Protocol):
     """The account that asks."""
 
     uuid: bytes
-    own_jid: str
     is_available: bool
     """Whether it shows as online; kept over a reconnect."""
+
+    @property
+    def own_jid(self) -> str: ...
 
     def require_connection(self) -> None:
         """Raises NotConnected: without one, a call could end the process."""

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import msgspec
+from msgspec import structs
 
 from relay.engines import channel
 from relay.engines.channel import LENGTH, Answer, Call, Journaled, Ping, Question, Said, Start, Stop, Trouble
@@ -30,8 +31,10 @@ from relay.engines.engine import (
     Account,
     AuthChanged,
     CodeShown,
+    Connected,
     Crashed,
     Degraded,
+    Disconnected,
     Group,
     Linked,
     Listener,
@@ -61,6 +64,7 @@ _EXIT_SECONDS = 5.0
 _SETTLE_SECONDS = 2.0
 _SETTLE_LOOK_SECONDS = 0.02
 _CODES = (QrShown, CodeShown)
+_AWAY = Disconnected(will_retry=True)
 # Without it a note to people's phones would call every message a bot's.
 _ENVIRON = {"NEONIZE_BOT_TAG": "off", "MALLOC_ARENA_MAX": "2"}
 
@@ -372,7 +376,10 @@ class RemoteEngine:
 
     async def start(self) -> None:
         if self._process is not None:
-            return
+            if not self._heard_end:
+                return
+            # What is over still has its place in the process.
+            await self.stop()
         account = self._account
         self._heard_end, self._degraded_at = False, None
         ready = await asyncio.to_thread(
@@ -416,11 +423,12 @@ class RemoteEngine:
                 return
             case Degraded():
                 self._degraded_at = self._degraded_at or time.monotonic()
-            case Restored():
+            case Restored() | Connected():
                 self._degraded_at = None
             case LoggedOut():
                 self._heard_end = True
-            case _ if self.is_linking and not isinstance(signal, _CODES):
+                self._account = structs.replace(self._account, auth=None)
+            case _ if not isinstance(signal, _CODES) and signal != _AWAY:
                 self._heard_end = True
         self._listener.signal(signal)
 
@@ -472,6 +480,8 @@ class RemoteEngine:
 
     async def logout(self) -> None:
         await self._call("logout")
+        self._heard_end = True
+        self._account = structs.replace(self._account, auth=None)
 
     async def forget(self) -> None:
         await asyncio.to_thread(self._file.remove)
