@@ -52,12 +52,19 @@ class Recorder:
 class PhoneNetwork(Protocol):
     """A WhatsApp with phones in it, whose time the test moves."""
 
-    now: datetime
+    @property
+    def now(self) -> datetime: ...
 
     async def new_account(self, **how: Any) -> Account:
         """An account that was never linked."""
 
+    async def linked_account(self) -> Account:
+        """One that was linked before."""
+
     def engine(self, account: Account, listener: Listener) -> Engine: ...
+
+    def engine_elsewhere(self, account: Account, listener: Listener) -> Engine:
+        """The same on another machine."""
 
     async def settle(self) -> None:
         """Let everything happen that is due now."""
@@ -82,6 +89,14 @@ class PhoneNetwork(Protocol):
         `profile_name` {name}, `profile_picture` {sizeBytes}, `reject_call` {callId}. A message's content holds what a
         phone can see of it.
         """
+
+
+async def connect(phones: PhoneNetwork, account: Account, listener: Listener) -> Engine:
+    """A started engine whose account was linked before."""
+    engine = phones.engine(account, listener)
+    await engine.start()
+    await phones.settle()
+    return engine
 
 
 async def link(phones: PhoneNetwork, account: Account, listener: Listener) -> Engine:

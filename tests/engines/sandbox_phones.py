@@ -13,6 +13,7 @@ from relay.model import ids
 from relay.model.sandbox import FaultIn, InboundIn, ScanIn, command_of
 from relay.store import sandbox as store
 from relay.store.pool import Pool
+from tests.engines.phones import Recorder, link
 
 
 class SandboxPhones:
@@ -51,11 +52,21 @@ class SandboxPhones:
         )
         return structs.replace(Account(session_id=session_id, tenant_id=tenant_id, auth=None), **how)
 
+    async def linked_account(self) -> Account:
+        account, heard = await self.new_account(), Recorder()
+        engine = await link(self, account, heard)
+        await engine.stop()
+        return structs.replace(account, auth=heard.auth)
+
     def account_of(self, owner: tuple[ids.TenantId, ids.SessionId]) -> Account:
         """An account whose rows somebody else has made."""
         return Account(tenant_id=owner[0], session_id=owner[1], auth=None)
 
     def engine(self, account: Account, listener: Listener) -> Engine:
+        return self.network.engine(account, listener)
+
+    def engine_elsewhere(self, account: Account, listener: Listener) -> Engine:
+        """There is one network for all who are in it."""
         return self.network.engine(account, listener)
 
     async def settle(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 from relay.engines.engine import Called, Connected, Group
 from relay.model.errors import NotConnected, NotFound
 from tests.engines.media import jpeg
-from tests.engines.phones import PhoneNetwork, Recorder, link
+from tests.engines.phones import PhoneNetwork, Recorder, connect
 from tests.engines.test_send import text
 
 _MARIA = "+55 11 91234-5678"
@@ -22,8 +22,8 @@ def numbers(group: Group) -> set[str | None]:
 
 async def test_groups(phones: PhoneNetwork) -> None:
     """An account knows the groups that it is in, and who is in them: itself too, and everybody by both names."""
-    account, heard = await phones.new_account(), Recorder()
-    engine = await link(phones, account, heard)
+    account, heard = await phones.linked_account(), Recorder()
+    engine = await connect(phones, account, heard)
     assert await engine.list_groups() == []
     await phones.say(account, **{"from": _MARIA}, chat=_GROUP, text="Oi, gente")
     await phones.say(account, **{"from": _ANA}, chat=_GROUP, text="Oi")
@@ -40,9 +40,9 @@ async def test_groups(phones: PhoneNetwork) -> None:
 
 async def test_unknown_group(phones: PhoneNetwork) -> None:
     """A group that the account is not in is not found; nor is one that another account is in."""
-    account, stranger = await phones.new_account(), await phones.new_account()
-    engine = await link(phones, account, Recorder())
-    await link(phones, stranger, Recorder())
+    account, stranger = await phones.linked_account(), await phones.linked_account()
+    engine = await connect(phones, account, Recorder())
+    await connect(phones, stranger, Recorder())
     await phones.say(stranger, **{"from": _MARIA}, chat=_GROUP, text="Oi, gente")
     with pytest.raises(NotFound):
         await engine.get_group(_GROUP)
@@ -50,8 +50,8 @@ async def test_unknown_group(phones: PhoneNetwork) -> None:
 
 async def test_send_to_a_group(phones: PhoneNetwork) -> None:
     """A group that others have written in takes what the account writes."""
-    account = await phones.new_account()
-    engine = await link(phones, account, Recorder())
+    account = await phones.linked_account()
+    engine = await connect(phones, account, Recorder())
     await phones.say(account, **{"from": _MARIA}, chat=_GROUP, text="Oi, gente")
     sent = await engine.send(text("Oi", _GROUP))
     [row] = await phones.read_outbox(account)
@@ -60,8 +60,8 @@ async def test_send_to_a_group(phones: PhoneNetwork) -> None:
 
 async def test_presence_and_profile(phones: PhoneNetwork, tmp_path: Path) -> None:
     """Others see the account come online and go, its new name and its new picture."""
-    account = await phones.new_account()
-    engine = await link(phones, account, Recorder())
+    account = await phones.linked_account()
+    engine = await connect(phones, account, Recorder())
     await engine.set_presence(available=True)
     await engine.set_presence(available=False)
     await engine.set_profile_name("Padaria")
@@ -79,15 +79,15 @@ async def test_presence_and_profile(phones: PhoneNetwork, tmp_path: Path) -> Non
 
 async def test_nobodys_picture(phones: PhoneNetwork) -> None:
     """Who has no picture, or hides it, has none: that is an answer, not an error."""
-    account = await phones.new_account()
-    engine = await link(phones, account, Recorder())
+    account = await phones.linked_account()
+    engine = await connect(phones, account, Recorder())
     assert await engine.find_profile_picture("5511912345678@s.whatsapp.net") is None
 
 
 async def test_declined_call(phones: PhoneNetwork) -> None:
     """The caller is told that the call was declined."""
-    account, heard = await phones.new_account(), Recorder()
-    engine = await link(phones, account, heard)
+    account, heard = await phones.linked_account(), Recorder()
+    engine = await connect(phones, account, heard)
     await phones.say(account, **{"from": _MARIA}, type="call")
     call = heard.get(Called)
     await engine.reject_call(call.call_id, f"{call.sender.pn}@s.whatsapp.net")
@@ -99,8 +99,8 @@ async def test_declined_call(phones: PhoneNetwork) -> None:
 
 async def test_not_connected(phones: PhoneNetwork) -> None:
     """A stopped engine does none of it, and says so."""
-    account = await phones.new_account()
-    engine = await link(phones, account, Recorder())
+    account = await phones.linked_account()
+    engine = await connect(phones, account, Recorder())
     await engine.stop()
     for call in (
         engine.list_groups(),

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from relay.engines.engine import Acknowledged, Connected, Received
+from relay.engines.engine import Acknowledged, Connected, ConnectFailed, QrShown, Received
 from relay.model import ids
 from relay.model.sandbox import Command, FaultIn, InboundIn, ScanIn, command_of
 from relay.store import sandbox as store
@@ -65,6 +65,69 @@ async def test_receipts_after_a_crash(sandbox: SandboxPhones) -> None:
     assert [(r.status, r.wa_ids) for r in second.list_of(Acknowledged)] == [
         ("delivered", [owed.wa_id]), ("read", [owed.wa_id]),
     ]  # fmt: skip
+
+
+async def test_qr_renews_then_expires(sandbox: SandboxPhones) -> None:
+    """Each QR is another one, the first lasts 60 s and the next 20 s; after the last the engine has stopped."""
+    account, heard = await sandbox.new_account(), Recorder()
+    engine = sandbox.engine(account, heard)
+    await engine.start()
+    await sandbox.settle()
+    assert (heard.get(QrShown).expires_at - sandbox.now).total_seconds() == 60
+
+    await sandbox.advance(59)
+    assert heard.names == ["QrShown"]
+    await sandbox.advance(1)
+    assert (heard.get(QrShown).expires_at - sandbox.now).total_seconds() == 20
+    for _ in range(4):
+        await sandbox.advance(20)
+    assert heard.names == ["QrShown"] * 6
+    assert len({qr.text for qr in heard.list_of(QrShown)}) == 6
+    await sandbox.advance(20)
+    assert heard.names[6:] == ["LinkExpired"]
+
+
+async def test_permanent_ban(sandbox: SandboxPhones) -> None:
+    """A ban for good stays, until the sandbox's `clear`."""
+    account, heard = await sandbox.new_account(), Recorder()
+    engine = await link(sandbox, account, heard)
+    await sandbox.fault(account, "ban", permanent=True)
+    await sandbox.advance(10_000_000)
+    await engine.start()
+    assert heard.names[4:] == ["ConnectFailed", "ConnectFailed"]
+    assert heard.get(ConnectFailed).reason == "banned"
+
+    await sandbox.fault(account, "clear")
+    await engine.start()
+    assert heard.names[-1] == "Connected"
+
+
+async def test_send_in_silence_is_given_up(sandbox: SandboxPhones) -> None:
+    """A caller that gives up on a hanging send leaves no message behind."""
+    account = await sandbox.new_account()
+    engine = await link(sandbox, account, Recorder())
+    await sandbox.fault(account, "silent")
+    sending = asyncio.create_task(engine.send(text("Are you there?")))
+    await sandbox.settle()
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    await sandbox.fault(account, "clear")
+    assert await sandbox.read_outbox(account) == []
+
+
+async def test_receipts_take_their_time(sandbox: SandboxPhones) -> None:
+    """A message is delivered half a second after it was sent, and read a second later."""
+    account, heard = await sandbox.new_account(), Recorder()
+    engine = await link(sandbox, account, heard)
+    await engine.send(text("Oi"))
+    await sandbox.settle()
+    assert heard.entries == []
+    await sandbox.advance(0.5)
+    assert [r.status for r in heard.list_of(Acknowledged)] == ["delivered"]
+    await sandbox.advance(1)
+    assert [r.status for r in heard.list_of(Acknowledged)] == ["delivered", "read"]
+    assert heard.list_of(Acknowledged)[1].at > heard.list_of(Acknowledged)[0].at
 
 
 async def test_load(sandbox: SandboxPhones) -> None:

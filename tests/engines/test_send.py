@@ -9,7 +9,7 @@ from msgspec import structs
 from relay.engines.engine import Acknowledged, Outgoing, Received, Target
 from relay.model.message import SENDABLE_TYPES, TARGETED_TYPES, MessageType
 from tests.engines.media import media_of
-from tests.engines.phones import PhoneNetwork, Recorder, link
+from tests.engines.phones import PhoneNetwork, Recorder, connect
 
 _MARIA = "+55 11 91234-5678"
 _MARIA_JID = "5511912345678@s.whatsapp.net"
@@ -45,8 +45,8 @@ def target_of(message: Received) -> Target:
 @pytest.mark.parametrize("kind", sorted(SENDABLE_TYPES - TARGETED_TYPES))
 async def test_every_type(phones: PhoneNetwork, kind: MessageType, tmp_path: Path) -> None:
     """Each type reaches the phone as itself, under the id that the send answered."""
-    account = await phones.new_account()
-    engine = await link(phones, account, Recorder())
+    account = await phones.linked_account()
+    engine = await connect(phones, account, Recorder())
     media = media_of(kind, tmp_path)
     sent = await engine.send(Outgoing(chat=_MARIA_JID, type=kind, content=_CONTENT[kind], media=media))
 
@@ -64,8 +64,8 @@ async def test_every_type(phones: PhoneNetwork, kind: MessageType, tmp_path: Pat
 )
 async def test_view_once_and_voice(phones: PhoneNetwork, kind: str, flag: str, tmp_path: Path) -> None:
     """What can be opened once says so, and so does what was recorded."""
-    account = await phones.new_account()
-    engine = await link(phones, account, Recorder())
+    account = await phones.linked_account()
+    engine = await connect(phones, account, Recorder())
     type_ = MessageType(kind)
     media = media_of(type_, tmp_path)
     await engine.send(Outgoing(chat=_MARIA_JID, type=type_, content={flag: True}, media=media))
@@ -77,8 +77,8 @@ async def test_view_once_and_voice(phones: PhoneNetwork, kind: str, flag: str, t
 
 async def test_reaction(phones: PhoneNetwork) -> None:
     """A reaction names the message that it is about, and so does taking it back."""
-    account, heard = await phones.new_account(), Recorder()
-    engine = await link(phones, account, heard)
+    account, heard = await phones.linked_account(), Recorder()
+    engine = await connect(phones, account, heard)
     await phones.say(account, **{"from": _MARIA}, text="Bom dia")
     asked = heard.get(Received)
     for emoji in ("👍", ""):
@@ -95,8 +95,8 @@ async def test_reaction(phones: PhoneNetwork) -> None:
 
 async def test_poll_vote(phones: PhoneNetwork) -> None:
     """A vote in somebody's poll, and in a poll of our own."""
-    account, heard = await phones.new_account(), Recorder()
-    engine = await link(phones, account, heard)
+    account, heard = await phones.linked_account(), Recorder()
+    engine = await connect(phones, account, heard)
     poll = {"question": "When?", "options": ["Today", "Tomorrow"], "selectable": 1}
     await phones.say(account, **{"from": _MARIA}, type="poll", content=poll)
     theirs = target_of(heard.get(Received))
@@ -115,8 +115,8 @@ async def test_poll_vote(phones: PhoneNetwork) -> None:
 
 async def test_reply_and_mentions_to_a_group(phones: PhoneNetwork) -> None:
     """A group gets a reply with its mentions."""
-    account, heard = await phones.new_account(), Recorder()
-    engine = await link(phones, account, heard)
+    account, heard = await phones.linked_account(), Recorder()
+    engine = await connect(phones, account, heard)
     await phones.say(account, **{"from": _MARIA}, chat=_GROUP, text="Who comes?")
     asked = heard.get(Received)
     await engine.send(structs.replace(text("@Maria", _GROUP), target=target_of(asked), mentions=[_MARIA_JID]))
@@ -127,8 +127,8 @@ async def test_reply_and_mentions_to_a_group(phones: PhoneNetwork) -> None:
 
 async def test_to_a_lid(phones: PhoneNetwork) -> None:
     """Somebody who is known by LID alone can be written to."""
-    account, heard = await phones.new_account(), Recorder()
-    engine = await link(phones, account, heard)
+    account, heard = await phones.linked_account(), Recorder()
+    engine = await connect(phones, account, heard)
     await phones.say(account, **{"from": _MARIA}, text="Oi")
     lid = heard.get(Received).sender.lid
     sent = await engine.send(text("Oi!", f"{lid}@lid"))
@@ -139,30 +139,29 @@ async def test_to_a_lid(phones: PhoneNetwork) -> None:
 
 async def test_receipts(phones: PhoneNetwork) -> None:
     """A message is delivered, then read, each told once and at its time."""
-    account, heard = await phones.new_account(), Recorder()
-    engine = await link(phones, account, heard)
+    account, heard = await phones.linked_account(), Recorder()
+    engine = await connect(phones, account, heard)
     sent = await engine.send(text("Oi"))
-    await phones.settle()
-    assert heard.entries == []
-
     await phones.advance(0.5)
     assert [(r.status, r.wa_ids, r.chat) for r in heard.list_of(Acknowledged)] == [
         ("delivered", [sent.wa_id], _MARIA_JID)
     ]
     await phones.advance(1)
     await phones.advance(60)
-    assert [r.status for r in heard.list_of(Acknowledged)] == ["delivered", "read"]
-    assert heard.list_of(Acknowledged)[1].at > heard.list_of(Acknowledged)[0].at > sent.at
+    delivered, read = heard.list_of(Acknowledged)
+    assert (delivered.status, read.status, read.wa_ids) == ("delivered", "read", [sent.wa_id])
+    assert read.at >= delivered.at >= sent.at
 
 
 async def test_receipts_after_reconnecting(phones: PhoneNetwork) -> None:
     """Receipts that fell due while the session was away come when it is back."""
-    account, heard = await phones.new_account(), Recorder()
-    engine = await link(phones, account, heard)
+    account, heard = await phones.linked_account(), Recorder()
+    engine = await connect(phones, account, heard)
     sent = await engine.send(text("Oi"))
     await engine.stop()
+    before = len(heard.entries)
     await phones.advance(60)
-    assert heard.entries == []
+    assert len(heard.entries) == before
 
     await engine.start()
     await phones.settle()
@@ -173,8 +172,8 @@ async def test_receipts_after_reconnecting(phones: PhoneNetwork) -> None:
 
 async def test_order(phones: PhoneNetwork) -> None:
     """Messages reach the phone in the order they were sent, each with an id of its own."""
-    account = await phones.new_account()
-    engine = await link(phones, account, Recorder())
+    account = await phones.linked_account()
+    engine = await connect(phones, account, Recorder())
     sent = [await engine.send(text(str(number))) for number in range(10)]
 
     rows = await phones.read_outbox(account)
@@ -185,8 +184,8 @@ async def test_order(phones: PhoneNetwork) -> None:
 
 async def test_edit_revoke_read_typing(phones: PhoneNetwork) -> None:
     """The phone sees a message changed and taken back, its own marked as read, and somebody typing."""
-    account, heard = await phones.new_account(), Recorder()
-    engine = await link(phones, account, heard)
+    account, heard = await phones.linked_account(), Recorder()
+    engine = await connect(phones, account, heard)
     await phones.say(account, **{"from": _MARIA}, text="Oi")
     await phones.say(account, **{"from": _MARIA}, text="Quando?")
     asked = [message.wa_id for message in heard.list_of(Received)]
@@ -205,8 +204,8 @@ async def test_edit_revoke_read_typing(phones: PhoneNetwork) -> None:
 
 async def test_check_numbers(phones: PhoneNetwork) -> None:
     """A number on WhatsApp has a JID; another has none."""
-    account = await phones.new_account()
-    engine = await link(phones, account, Recorder())
+    account = await phones.linked_account()
+    engine = await connect(phones, account, Recorder())
     assert await engine.check_numbers(["5511912345678", "5511912340000"]) == {
         "5511912345678": _MARIA_JID,
         "5511912340000": None,

@@ -161,6 +161,7 @@ def unwrapped(message: Any) -> Any:
     """The message within: of a view-once, a captioned document, an edit."""
     for wrapper in (
         "viewOnceMessageV2",
+        "viewOnceMessageV2Extension",
         "viewOnceMessage",
         "documentWithCaptionMessage",
         "editedMessage",

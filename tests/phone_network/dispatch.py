@@ -78,6 +78,7 @@ def _acknowledge(connection: Connection, node: Node, *, error: int | None = None
         ack.attrs["error"] = str(error)
     if acks == "held":
         connection.account.faults.held.append(partial(connection.send, ack))
+        connection.account.watch.changed()
     elif isinstance(acks, float):
         asyncio.get_running_loop().call_later(acks, connection.send, ack)
     else:

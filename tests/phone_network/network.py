@@ -43,7 +43,8 @@ HttpsHandler: TypeAlias = Callable[
 class WhatsApp:
     """A stand-in of WhatsApp's servers."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.clock = clock
         self.certificates = Certificates()
         # By (xmlns, type), or (xmlns, type, tag of the first child), which goes first.
         self.iq: dict[tuple[str, ...], IqHandler] = {}
@@ -130,7 +131,7 @@ class WhatsApp:
             self._transport.abort_all()
 
     def timestamp(self) -> str:
-        return str(int(time.time()))
+        return str(int(self.clock()))
 
     def connect(self, socket: FrameSocket) -> Connection:
         """A client has opened its websocket."""

@@ -47,6 +47,11 @@ class Registration:
                 ref: other for ref, other in self._references.items() if other is not applicant
             }
 
+    def give_up(self) -> None:
+        """Nobody has scanned in time: WhatsApp hangs up."""
+        for connection in list(self._applicants):
+            connection.abort()
+
     async def scan(self, account: Account, qr_text: str) -> Device:
         try:
             reference, noise_key, identity, secret, _client = qr_text.partition("#")[2].split(",")
