@@ -125,7 +125,8 @@ async def _read_until(
     until = time.monotonic() + _LINK_SECONDS
     while not is_so(session):
         if time.monotonic() > until:
-            raise BenchError(f"{path} is {session['status']}, {session.get('reason')}.")
+            said = (product.folder / "log").read_text()[-2000:]
+            raise BenchError(f"{path} is {session['status']}, {session.get('reason')}; the server says:\n{said}")
         await asyncio.sleep(0.1)
         session = await product.api.call("GET", path)
     return session

@@ -156,7 +156,8 @@ class Account:
 
     def _call_neonize(self) -> str:
         wanted = self.wanted
-        # The name is put before `?_foreign_keys=on`.
+        # The name is put before `?_foreign_keys=on`. The file is in memory already: pages kept beside it, by each of an
+        # account's connections, would only be there twice.
         name = f"{wanted.path}?_journal_mode=WAL&_synchronous=NORMAL&_cache_size=12&_foreign_keys=on&_x="
         device, device_size = sized(
             companion.DeviceProps(os="Relay", platformType=companion.DeviceProps.DESKTOP)
