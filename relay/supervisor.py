@@ -89,10 +89,17 @@ class Child:
             # The stop came while it was being started, and found nobody.
             self._process.terminate()
         assert self._process.stdout is not None  # noqa: S101 - asked for above
-        async for line in self._process.stdout:
+        hearing = asyncio.create_task(self._hear(self._process.stdout))
+        try:
+            # Not for the end of its output: a process that it has started may hold that open, and outlive it.
+            return await self._process.wait()
+        finally:
+            hearing.cancel()
+
+    async def _hear(self, output: asyncio.StreamReader) -> None:
+        async for line in output:
             if line.startswith(b"started"):
                 self.started.set()
-        return await self._process.wait()
 
     async def stop(self, *, patience_seconds: float) -> None:
         """Ask it to end, wait, then kill it."""

@@ -49,7 +49,10 @@ class Call(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Ping(Struct, frozen=True, kw_only=True, tag=True):
+    """Answer; and leave WhatsApp when no later one has come for `lasts_seconds`: somebody else may be next."""
+
     number: int
+    lasts_seconds: float
 
 
 Question: TypeAlias = Start | Stop | Call | Ping

@@ -6,12 +6,13 @@
          ◄══════════ Said, Answer, Journaled ◄── library's threads ──► journal
 
 The library can end its process at any moment; that costs a reconnect of these accounts and nothing else. When the
-host is gone, so is this process, after it has disconnected its accounts and written down what was still coming. It
+host is gone, or has not said for how much longer it holds its sessions, so is this process, after it has disconnected its accounts and written down what was still coming. It
 ends without saying goodbye to the library: accounts that never finished linking cannot be stopped.
 """
 
 import argparse
 import os
+import select
 import signal
 import socket
 import threading
@@ -43,6 +44,8 @@ except ImportError:  # Windows has no flock; there nobody shares the folder
 _CALLS_AT_ONCE = 64
 _UPLOADS_AT_ONCE = 2
 _FAREWELL_SECONDS = 4.0
+# The longest that select takes everywhere.
+_SELECT_SECONDS = 3600.0
 _LOCK_SECONDS = 6.0
 _LOCK_LOOK_SECONDS = 0.05
 
@@ -62,6 +65,8 @@ class EngineProcess:
         self._uploads = threading.Semaphore(_UPLOADS_AT_ONCE)
         self._pool = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="call")
         self._grown = threading.Event()
+        self._until: float | None = None
+        """When the host's leases end, if it says nothing more; it may be frozen, and another one next."""
 
     def serve(self) -> None:
         """Until the host is gone."""
@@ -69,6 +74,7 @@ class EngineProcess:
         while (packed := self._receive()) is not None:
             question = channel.decode_question(packed)
             if isinstance(question, Ping):
+                self._until = time.monotonic() + question.lasts_seconds
                 self._tell(Answer(number=question.number))
             else:
                 self._pool.submit(self._answer, question)
@@ -81,6 +87,8 @@ class EngineProcess:
     def _receive_exactly(self, size: int) -> bytes | None:
         received = bytearray()
         while len(received) < size:
+            if not self._is_readable():
+                return None
             try:
                 chunk = self._host.recv(size - len(received))
             except OSError:
@@ -89,6 +97,17 @@ class EngineProcess:
                 return None
             received += chunk
         return bytes(received)
+
+    def _is_readable(self) -> bool:
+        """Waits for the host's next word; False when it has been silent for too long."""
+        while True:
+            patience = None if self._until is None else self._until - time.monotonic()
+            if patience is not None and patience <= 0:
+                return False
+            if select.select(
+                [self._host], [], [], None if patience is None else min(patience, _SELECT_SECONDS)
+            )[0]:
+                return True
 
     def _tell(self, telling: Telling) -> None:
         try:
@@ -108,7 +127,7 @@ class EngineProcess:
     def _say_farewell(self) -> None:
         """Nobody asks any more: what the library still holds goes into the journal, for the host that comes next."""
         threading.Timer(_FAREWELL_SECONDS, os._exit, [1]).start()
-        linked = [account for account, _held in self._accounts.values() if not account.is_linking]
+        linked = [account for account, _held in list(self._accounts.values()) if not account.is_linking]
         leaving = [threading.Thread(target=account.disconnect) for account in linked]
         for thread in leaving:
             thread.start()
@@ -233,6 +252,9 @@ def main() -> None:
     parser.add_argument("--journal", type=Path, required=True)
     parser.add_argument("--writer", type=int, required=True)
     options = parser.parse_args()
+    # The host's event loop leaves copies of its standard streams open: whoever waits for their end waits for us, too.
+    os.closerange(3, options.socket)
+    os.closerange(options.socket + 1, os.sysconf("SC_OPEN_MAX"))
     # Ctrl+C and the like reach a whole group; the end of this process is the host's word.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -60,6 +61,7 @@ _STEADY_SECONDS = 600.0
 _HUNG_SECONDS = 30.0
 _START_SECONDS = 50.0
 _STOP_SECONDS = 12.0
+_LAST_STOP_SECONDS = 2.0
 _EXIT_SECONDS = 5.0
 _SETTLE_SECONDS = 2.0
 _SETTLE_LOOK_SECONDS = 0.02
@@ -102,12 +104,14 @@ class EngineProcesses:
         live_folder: Path,
         transcoder: Transcoder,
         capacity: int,
+        lease_lasts_seconds: Callable[[], float] = lambda: inf,
     ) -> None:
         self.live_folder = live_folder
         self.transcoder = transcoder
         self._journal = journal
         self._journaled = journaled
         self._capacity = capacity
+        self.lease_lasts_seconds = lease_lasts_seconds
         self._processes: list[_Process] = []
         self._linking: set[_Process] = set()
         self._crashes: dict[SessionId, int] = {}
@@ -123,10 +127,13 @@ class EngineProcesses:
             if process.starts < _STARTS_IN_A_LIFE and self._has_room(process, engine.session_id):
                 break
         else:
-            process = _Process(self._journal, self._journaled, self._count_crash)
+            process = self._new_process(self._count_crash)
             self._processes.append(process)
         process.take(engine)
         return process
+
+    def _new_process(self, count_crash: Callable[["_Process"], None]) -> "_Process":
+        return _Process(self._journal, self._journaled, count_crash, self.lease_lasts_seconds)
 
     def _has_room(self, process: "_Process", session_id: SessionId) -> bool:
         """Those whose processes keep dying share with half as many each time, until the culprit is alone."""
@@ -139,7 +146,7 @@ class EngineProcesses:
 
     def place_alone(self, engine: "RemoteEngine") -> "_Process":
         """A process for a link, which ends with it."""
-        process = _Process(self._journal, self._journaled, lambda _: None)
+        process = self._new_process(lambda _: None)
         self._linking = {one for one in self._linking if not one.over} | {process}
         process.take(engine)
         return process
@@ -149,6 +156,10 @@ class EngineProcesses:
         self._crashes.pop(engine.session_id, None)
         if process in self._linking or (not process.engines and process.starts >= _STARTS_IN_A_LIFE):
             process.close()
+
+    def stop_seconds(self) -> float:
+        """The patience with an account that is to stop: no more than the lease leaves."""
+        return min(_STOP_SECONDS, max(_LAST_STOP_SECONDS, self.lease_lasts_seconds()))
 
     async def settle(self) -> None:
         """Wait until what is journaled so far is stored: an account that moves is not to overtake itself."""
@@ -185,6 +196,7 @@ class _Process:
         journal: SegmentReader,
         journaled: Callable[[], None],
         count_crash: Callable[["_Process"], None],
+        lease_lasts_seconds: Callable[[], float],
     ) -> None:
         self.engines: dict[SessionId, RemoteEngine] = {}
         self.starts = 0
@@ -193,6 +205,7 @@ class _Process:
         self._journal = journal
         self._journaled = journaled
         self._count_crash = count_crash
+        self._lease_lasts_seconds = lease_lasts_seconds
         self._began_at = time.monotonic()
         self._writer = journal.new_writer()
         self._watching = False
@@ -206,6 +219,9 @@ class _Process:
         self._running = asyncio.create_task(self._run(theirs))
         self._stream: asyncio.StreamWriter | None = None
         self._unsent: list[bytes] = []
+        self._closing = False
+        # From its first moment on it knows how long it may go on without us.
+        self.look()
 
     def take(self, engine: "RemoteEngine") -> None:
         self.engines[engine.session_id] = engine
@@ -221,6 +237,9 @@ class _Process:
             with theirs:
                 self._process = await self._spawn(theirs)
             self.pid = self._process.pid
+            if self._closing:
+                # Killed before it was there.
+                self._process.kill()
             await self._read()
             code = await self._wait()
         except Exception:
@@ -323,13 +342,17 @@ class _Process:
             return
         if self._ping is None or self._ping.done():
             self._answered_at = time.monotonic()
-            self._ping = asyncio.ensure_future(self.ask(lambda number: Ping(number=number)))
+            lasts_seconds = self._lease_lasts_seconds()
+            self._ping = asyncio.ensure_future(
+                self.ask(lambda number: Ping(number=number, lasts_seconds=lasts_seconds))
+            )
             self._ping.add_done_callback(_forget_outcome)
         elif time.monotonic() - self._answered_at > _HUNG_SECONDS:
             log.error("engine_process.hung", extra={"sessions": len(self.engines)})
             self.kill()
 
     def kill(self) -> None:
+        self._closing = True
         if self._process is not None:
             with suppress(ProcessLookupError):
                 self._process.kill()
@@ -474,7 +497,7 @@ class RemoteEngine:
             await asyncio.to_thread(self._file.remove)
             return
         try:
-            async with asyncio.timeout(_STOP_SECONDS):
+            async with asyncio.timeout(self._processes.stop_seconds()):
                 await process.ask(lambda number: Stop(number=number, session_id=self.session_id))
         except (RelayError, TimeoutError):
             # Nobody may believe it stopped while it goes on: another host could be next.

@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from relay.config import Config
-from relay.egress import AddressGuard, Resolve, pin_proxy
+from relay.egress.guard import AddressGuard
+from relay.egress.names import Resolve, pin_proxy
 from relay.engines.engine import Account, Engine, Entry, Listener, Signal
 from relay.engines.journal_file import Record
 from relay.host.inbox import Inbox
@@ -50,6 +51,8 @@ _TICK_SECONDS = 0.25
 _POLL_SECONDS = 1.0
 _SYNC_SECONDS = 0.05
 _TOUCH_SECONDS = 60.0
+# What is kept of a lease for stopping: engines are to be gone before another host may start them.
+_STOPPING_SHARE = 0.2
 
 MakeEngine = Callable[[Account, Listener], Engine]
 
@@ -204,9 +207,13 @@ class Host:
             await self._touch(conn)
         return claimed == _CLAIM_AT_ONCE
 
+    def lease_lasts_seconds(self) -> float:
+        """How much longer engines may run if our leases are not renewed, by our own clock."""
+        usable = self._config.sessions.lease_seconds * (1 - _STOPPING_SHARE)
+        return self._renewed_at + usable - self._monotonic()
+
     def _is_ours(self) -> bool:
-        """Whether our leases last, by our own clock."""
-        return self._monotonic() - self._renewed_at < self._config.sessions.lease_seconds
+        return self.lease_lasts_seconds() > 0
 
     async def _renew(self, conn: Connection) -> None:
         held = {session_id: one.term for session_id, one in self._held.items()}

@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from relay.egress import SystemResolver
+from relay.egress.names import SystemResolver
 from relay.engines import live_files
 from relay.engines.processes import EngineProcesses
 from relay.engines.sandbox_network import SandboxNetwork
@@ -17,7 +17,7 @@ from relay.store import sessions
 
 _SANDBOX_POLL_SECONDS = 1.0
 _SANDBOX_TICK_SECONDS = 0.25
-_LOOK_SECONDS = 5.0
+_LOOKS_IN_A_LEASE = 10
 
 
 async def run(base: Base, ready: asyncio.Event) -> None:
@@ -47,15 +47,17 @@ async def run(base: Base, ready: asyncio.Event) -> None:
             live_folder=live_folder,
             transcoder=Transcoder(Path(scratch)),
             capacity=config.host.sessions_per_process,
+            lease_lasts_seconds=host.lease_lasts_seconds,
         )
         engines["neonize"] = processes.engine
         await host.recover()
         ready.set()
         bell = base.doorbell.bell("sandbox", network.bell)
+        look_seconds = config.sessions.lease_seconds / _LOOKS_IN_A_LEASE
         beside = [
             Loop("sandbox.network", network.work, poll_seconds=_SANDBOX_POLL_SECONDS, bell=bell),
             Loop("sandbox.tick", network.tick, poll_seconds=_SANDBOX_TICK_SECONDS, bell=Bell()),
-            Loop("host.engines", processes.work, poll_seconds=_LOOK_SECONDS, bell=Bell()),
+            Loop("host.engines", processes.work, poll_seconds=look_seconds, bell=Bell()),
         ]
         engines_gone = asyncio.Event()
         async with asyncio.TaskGroup() as group:
