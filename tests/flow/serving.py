@@ -229,13 +229,20 @@ async def _told(program: Program) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, *words: str, operator_key: str | None = OPERATOR_KEY, **settings: Any
+    folder: Path,
+    *words: str,
+    operator_key: str | None = OPERATOR_KEY,
+    environ: Mapping[str, str] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Relay]:
-    """`relay serve` on a free port, its data below `folder`; `settings` as in webhooks__timeout_seconds=1."""
+    """`relay serve` on a free port, its data below `folder`; `settings` as in webhooks__timeout_seconds=1.
+
+    `environ` comes on top of the machine's.
+    """
     given = {**SETTINGS, **{name.replace("__", "."): value for name, value in settings.items()}}
-    environ = environment(given, RELAY_OPERATOR_KEY=operator_key)
+    told = {**environment(given, RELAY_OPERATOR_KEY=operator_key), **(environ or {})}
     relay = await Relay.start(
-        folder, "serve", "--port", "0", "--data-dir", str(folder / "data"), *words, environ=environ
+        folder, "serve", "--port", "0", "--data-dir", str(folder / "data"), *words, environ=told
     )
     assert isinstance(relay, Relay)
     async with _told(relay):
@@ -290,7 +297,9 @@ async def make_tenant(relay: Relay, name: str = "Acme") -> httpx.AsyncClient:
 
 async def link(caller: httpx.AsyncClient, **fields: Any) -> str:
     """A new sandbox session of the caller's, connected; its id."""
-    made = await caller.post("/api/v1/whatsapp/sessions", json={"name": "phone", "engine": "sandbox", **fields})
+    made = await caller.post(
+        "/api/v1/whatsapp/sessions", json={"name": "phone", "engine": "sandbox", **fields}
+    )
     assert made.status_code == 201, made.text
     path = f"/api/v1/whatsapp/sessions/{made.json()['sessionId']}"
 
