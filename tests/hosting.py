@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from relay.config import Config
-from relay.egress import AddressGuard, SystemResolver
+from relay.egress.guard import AddressGuard
+from relay.egress.names import SystemResolver
 from relay.host.host import Host
 from relay.host.journal import Journal, take_slot
 from relay.model.event import EVENT_TYPES

@@ -8,7 +8,8 @@ from typing import Any
 
 from relay.api.waiting import wait_for
 from relay.config import Config, Sandbox
-from relay.egress import AddressGuard, SystemResolver
+from relay.egress.guard import AddressGuard
+from relay.egress.names import SystemResolver
 from relay.engines.sandbox_network import SandboxNetwork
 from relay.host.host import Host
 from relay.host.journal import Journal, take_slot

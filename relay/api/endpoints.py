@@ -22,7 +22,7 @@ from relay.api.paging import Cursor, Limit, Page
 from relay.api.request import Request
 from relay.api.services import Services
 from relay.api.wire import In, Out
-from relay.egress import check_headers
+from relay.egress.urls import check_headers
 from relay.model.endpoint import Endpoint, EndpointStatus
 from relay.model.errors import Conflict, InvalidInput, NotFound
 from relay.model.event import EVENT_TYPES, Event, body_of

@@ -9,27 +9,7 @@ A URL is looked at twice: `AddressGuard.check_url` when it is registered, so tha
 once, and `AddressGuard.check` at every connect, which alone is what protects us: names may change in between.
 """
 
-from relay.egress.fetch import Fetched, FetchFailed, fetch, http_client
-from relay.egress.guard import UNREACHABLE, AddressBlocked, AddressGuard
-from relay.egress.names import Resolve, SystemResolver, pin_proxy
-from relay.egress.post import Answer, post, webhook_client
-from relay.egress.urls import CheckedUrl, check_headers, check_url
+import sys
 
-__all__ = [
-    "UNREACHABLE",
-    "AddressBlocked",
-    "AddressGuard",
-    "Answer",
-    "CheckedUrl",
-    "FetchFailed",
-    "Fetched",
-    "Resolve",
-    "SystemResolver",
-    "check_headers",
-    "check_url",
-    "fetch",
-    "http_client",
-    "pin_proxy",
-    "post",
-    "webhook_client",
-]
+# httpx would load its own command line, and two libraries for terminals with it: 5 MB of each process that uses it.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]

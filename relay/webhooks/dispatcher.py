@@ -19,8 +19,10 @@ from typing import Literal, Self
 
 import aiohttp
 
-from relay import __version__, egress
+from relay import __version__
 from relay.config import Config
+from relay.egress.guard import UNREACHABLE, AddressGuard
+from relay.egress.post import Answer, post, webhook_client
 from relay.loops import Loop, run_until
 from relay.model import ids
 from relay.model.delivery import DeliveryStatus, Outcome
@@ -60,7 +62,7 @@ class Dispatcher:
         pool: Pool,
         vault: Vault,
         doorbell: Doorbell,
-        guard: egress.AddressGuard,
+        guard: AddressGuard,
         config: Config,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -94,7 +96,7 @@ class Dispatcher:
 
     async def __aenter__(self) -> Self:
         self._http = await self._open.enter_async_context(
-            egress.webhook_client(
+            webhook_client(
                 self._guard,
                 connect_timeout_seconds=min(_CONNECT_SECONDS, self._config.timeout_seconds),
                 total_timeout_seconds=self._config.timeout_seconds,
@@ -222,10 +224,10 @@ class Dispatcher:
             gone=verdict.gone,
         )
 
-    async def _post(self, delivery: Claimed, destination: Destination, body: bytes) -> egress.Answer:
+    async def _post(self, delivery: Claimed, destination: Destination, body: bytes) -> Answer:
         at = int(self._now().timestamp())
         try:
-            return await egress.post(
+            return await post(
                 self._http,
                 destination.url,
                 body=body,
@@ -235,9 +237,9 @@ class Dispatcher:
         except Exception:
             # Ours, not the customer's; without a result it would be tried for ever and nobody would see it.
             log.exception("webhook.post_failed", extra={"delivery": delivery.id})
-            return egress.Answer(outcome=Outcome.UNREACHABLE, duration_seconds=0.0, error=egress.UNREACHABLE)
+            return Answer(outcome=Outcome.UNREACHABLE, duration_seconds=0.0, error=UNREACHABLE)
 
-    def _count(self, delivery: Claimed, answer: egress.Answer, verdict: Verdict) -> None:
+    def _count(self, delivery: Claimed, answer: Answer, verdict: Verdict) -> None:
         if answer.outcome is Outcome.SUCCEEDED:
             self._lanes.succeed(delivery.endpoint_id, seconds=answer.duration_seconds)
         else:
@@ -277,7 +279,7 @@ def _cancelled(delivery: Claimed) -> Result:
     return Result(delivery=delivery, outcome=Outcome.CANCELLED, final=DeliveryStatus.CANCELLED)
 
 
-def _excerpt(answer: egress.Answer) -> str:
+def _excerpt(answer: Answer) -> str:
     """What the tenant may see of the answer; Postgres text holds no NUL."""
     if answer.error is not None:
         return answer.error
@@ -288,7 +290,7 @@ def _excerpt(answer: egress.Answer) -> str:
     )
 
 
-def _log_attempt(delivery: Claimed, answer: egress.Answer) -> None:
+def _log_attempt(delivery: Claimed, answer: Answer) -> None:
     """The canonical line of an attempt; successes come by the thousand a second."""
     level = logging.DEBUG if answer.outcome is Outcome.SUCCEEDED else logging.INFO
     if log.isEnabledFor(level):

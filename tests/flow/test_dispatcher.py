@@ -12,7 +12,7 @@ from standardwebhooks import Webhook
 from svix.webhooks import Webhook as SvixWebhook
 
 from relay.config import Config, Server, Webhooks
-from relay.egress import AddressGuard
+from relay.egress.guard import AddressGuard
 from relay.model.endpoint import EndpointStatus
 from relay.store import delivery_log, endpoints
 from relay.store.doorbell import Doorbell

@@ -16,17 +16,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from relay.egress import (
-    UNREACHABLE,
-    AddressGuard,
-    Answer,
-    FetchFailed,
-    Resolve,
-    fetch,
-    http_client,
-    post,
-    webhook_client,
-)
+from relay.egress.fetch import FetchFailed, fetch, http_client
+from relay.egress.guard import UNREACHABLE, AddressGuard
+from relay.egress.names import Resolve
+from relay.egress.post import Answer, post, webhook_client
 from relay.model.delivery import Outcome
 
 LOOPBACK = AddressGuard(allow_networks=["127.0.0.0/8"])

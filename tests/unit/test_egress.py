@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.egress import UNREACHABLE, AddressBlocked, AddressGuard, check_headers, check_url, pin_proxy
-from relay.egress.guard import DENIED_NETWORKS
+from relay.egress.guard import DENIED_NETWORKS, UNREACHABLE, AddressBlocked, AddressGuard
+from relay.egress.names import pin_proxy
+from relay.egress.urls import check_headers, check_url
 
 V4_DENIED = [network for network in DENIED_NETWORKS if network.version == 4]
 # Where an IPv4 address can hide: (what stands before it, how many bits follow it).
