@@ -23,6 +23,7 @@ from relay.model.errors import ConfigError
 from relay.model.ids import SessionId
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - the folder made there is checked to be ours alone
+_LOG_MOST_BYTES = 1024 * 1024
 _PARTS = (".db", ".db-wal", ".db-shm", ".term", ".term.draft", ".lock")
 
 
@@ -129,8 +130,17 @@ class LiveFile:
         with closing(self._connect()) as source, closing(sqlite3.connect(":memory:")) as copy:
             source.backup(copy)
             image = copy.serialize()
+            self._shrink_log(source)
         self._seen = looks
         return zlib.compress(image, 1)
+
+    def _shrink_log(self, db: sqlite3.Connection) -> None:
+        """A log keeps the size it once had, 4 MB of the memory that all live files share."""
+        # Another process is at work in it: what cannot be had at once is had the next time.
+        with suppress(FileNotFoundError, sqlite3.OperationalError):
+            if self._part(".db-wal").stat().st_size > _LOG_MOST_BYTES:
+                db.execute("PRAGMA busy_timeout = 100")
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _look(self) -> tuple[object, ...]:
         found: list[object] = []

@@ -7,9 +7,11 @@ memory and time, and once the limits are set it can open nothing any more, neith
 did not foresee ends it; the server reads that from its exit code.
 """
 
+import ctypes
 import errno
 import os
 import resource
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -27,12 +29,23 @@ from relay.engines.transcode_job import DAMAGED, TOO_COSTLY, Found, Job, Limits,
 from relay.model.message import MessageType
 
 _NICENESS = 10
+_PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
+    _end_with_parent()
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
     sys.stdout.buffer.write(msgspec.json.encode(_answer(job)))
     sys.stdout.buffer.flush()
+
+
+def _end_with_parent() -> None:
+    """Nobody wants the answer of a child whose server was killed."""
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 def confine(limits: Limits) -> None:

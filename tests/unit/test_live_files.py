@@ -178,6 +178,21 @@ def test_a_snapshot_has_what_stands_in_the_wal(file: LiveFile, folder: Path) -> 
         copy.remove()
 
 
+def test_a_long_log_is_shrunk_beside_the_engine(file: LiveFile) -> None:
+    """The memory that all live files share gets back what a burst took; what was written is still there."""
+    with closing(sqlite3.connect(file.path)) as engine:
+        for number in range(400):
+            with engine:
+                talk(engine, f"{number}@lid {'x' * 3000}")
+        wal = file.path.with_name(file.path.name + "-wal")
+        assert wal.stat().st_size > 1024 * 1024
+        assert file.snapshot() is not None
+        assert wal.stat().st_size == 0
+        with engine:
+            talk(engine, "after")
+        assert len(people_met(file)) == 402
+
+
 @pytest.mark.parametrize("state", ["absent", "empty", "unlinked", "damaged"])
 def test_what_is_no_account_is_never_kept(file: LiveFile, state: str) -> None:
     """A start that failed before there was a state, or a library that has wiped it: the kept one is better."""
