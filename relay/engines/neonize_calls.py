@@ -23,8 +23,12 @@ from relay.model.message import MessageType
 _MEDIA_KINDS = {
     MessageType.IMAGE: 0, MessageType.STICKER: 0, MessageType.VIDEO: 1, MessageType.AUDIO: 2, MessageType.DOCUMENT: 3,
 }  # fmt: skip
-_NOT_DONE = ("websocket not connected", "the store doesn't contain", "websocket disconnected before")
-_NOBODY_KNOWS = ("timed out waiting for message send response", "failed to send message node", "context ")
+_NOT_DONE = ("websocket not connected", "the store doesn't contain")
+_LEFT_IN_PREPARING = "websocket disconnected before info query"
+_LEFT_UNANSWERED = "websocket disconnected before"
+_NOBODY_KNOWS = (
+    "timed out waiting for message send response", "failed to send message node", "context ", _LEFT_UNANSWERED,
+)  # fmt: skip
 
 
 class NotOnWhatsApp(SendRejected):
@@ -247,14 +251,14 @@ def _call_error(error: str) -> RelayError:
         return NotConnected("The session is not connected.")
     if "does not exist" in error or "not participating" in error or "item-not-found" in error:
         return NotFound("WhatsApp does not know it, or the session is not part of it.")
-    if "timed out" in error:
+    if "timed out" in error or _LEFT_UNANSWERED in error:
         return OutcomeUnknown("WhatsApp did not answer in time.")
     return SendRejected("WhatsApp refused the request.", code="engine_refused")
 
 
 def _send_error(error: str) -> RelayError:
     """The library's sentence as one of ours; what is not surely undone is unknown."""
-    if any(words in error for words in _NOT_DONE):
+    if any(words in error for words in (*_NOT_DONE, _LEFT_IN_PREPARING)):
         return NotConnected("The session is not connected.")
     if "server returned error" in error:
         return SendRejected("WhatsApp refused the message.")
