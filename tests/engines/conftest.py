@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from relay.store.pool import Pool
+from tests.engines.neonize_desk import Desk, open_desk
 from tests.engines.neonize_phones import NeonizePhones
 from tests.engines.neonize_template import LinkedPhone, link_phones
 from tests.engines.phones import PhoneNetwork
 from tests.engines.sandbox_phones import SandboxPhones
 
-_PINGS = "3,0.5,1,8"
+_PINGS = "2,0.3,0.6,4"
 
 
 @pytest.fixture
@@ -35,8 +36,14 @@ def linked_phones(tmp_path_factory: pytest.TempPathFactory) -> list[LinkedPhone]
 
 def take_for_whatsapp(phones: NeonizePhones, patch: pytest.MonkeyPatch) -> None:
     """What engine processes start with from now on."""
-    for name, value in {**phones.network.environ, "PHONE_NETWORK_PINGS": _PINGS}.items():
+    for name, value in phones.network.environ.items():
         patch.setenv(name, value)
+
+
+@pytest.fixture
+def quick_pings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """neonize notices within three seconds that nobody answers, and connects anew after some more."""
+    monkeypatch.setenv("PHONE_NETWORK_PINGS", _PINGS)
 
 
 @pytest.fixture
@@ -53,3 +60,8 @@ def phones(request: pytest.FixtureRequest) -> PhoneNetwork:
     """A network of each kind; add an engine's fixture by its name."""
     network: PhoneNetwork = request.getfixturevalue(request.param)
     return network
+
+
+@pytest.fixture
+async def desk(neonize: NeonizePhones) -> Desk:
+    return await open_desk(neonize)

@@ -226,6 +226,10 @@ class NeonizePhones:
             if account.session_id in machine.ears
         )
 
+    async def until(self, account: Account, is_true: Callable[[], object], what: str) -> None:
+        """Wait for what the account's engine says, or what comes through its journal."""
+        await self.ear(account).until(is_true, what)
+
     # --- time ---------------------------------------------------------------------------------------------------
 
     async def settle(self) -> None:

@@ -111,6 +111,7 @@ async def test_rejected(phones: PhoneNetwork) -> None:
     assert [row["content"]["text"] for row in await phones.read_outbox(account)] == ["Yes"]
 
 
+@pytest.mark.usefixtures("quick_pings")
 async def test_silence(phones: PhoneNetwork) -> None:
     """A connection that stops answering is degraded: nothing arrives, sends hang, no sign of life; then all goes on."""
     account, heard = await phones.linked_account(), Recorder()

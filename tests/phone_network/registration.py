@@ -22,9 +22,14 @@ class Registration:
         self._network = network
         self._applicants: dict[Connection, Applicant] = {}
         self._references: dict[str, Applicant] = {}
+        # The attributes of the <failure> that those get who want to be linked.
+        self.refusal: dict[str, str] | None = None
 
     def offer(self, connection: Connection, data: Any) -> None:
         """A client wants to be linked: `data` is its devicePairingData."""
+        if self.refusal:
+            connection.fail(self.refusal)
+            return
         applicant = self._applicants[connection] = Applicant.of(connection, data)
         references = [f"2@{secrets.token_urlsafe(48)}" for _ in range(REFERENCES)]
         self._references |= dict.fromkeys(references, applicant)
