@@ -96,7 +96,10 @@ class StreamReplaced(_Signal, frozen=True, kw_only=True):
 
 
 class LoggedOut(_Signal, frozen=True, kw_only=True):
-    """The phone removed this device. The auth state is worthless; the engine has stopped."""
+    """The phone, or WhatsApp, removed this device. The auth state is worthless; the engine has stopped."""
+
+    banned: bool = False
+    """WhatsApp says that it has banned the account."""
 
 
 class TemporarilyBanned(_Signal, frozen=True, kw_only=True):

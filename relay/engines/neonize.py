@@ -41,7 +41,6 @@ _PAIRS_KEPT = 10_000
 _SUBSCRIBED = bytes(Code)
 _STATES: dict[int, Signal] = {Code.KEEP_ALIVE_LOST: says.Degraded(), Code.KEEP_ALIVE_BACK: says.Restored()}
 _ENDS: dict[int, Signal] = {
-    Code.LOGGED_OUT: says.LoggedOut(),
     Code.REPLACED: says.StreamReplaced(),
     Code.REFUSED: says.ConnectFailed(reason="connect_refused"),
     Code.OUTDATED: says.ClientOutdated(),
@@ -273,10 +272,11 @@ class Account:
 
     def _take_state(self, code: int, packed: bytes) -> None:
         """The rest means nothing here: the account's own description, how much waits."""
-        if code in _STATES:
+        ended = _find_end(code, packed)
+        if ended is not None:
+            self._end(ended)
+        elif code in _STATES:
             self._say(_STATES[code])
-        elif code in _ENDS:
-            self._end(_ENDS[code])
         elif code == Code.CONNECTED:
             self._connected()
         elif code == Code.PAIRED:
@@ -285,9 +285,6 @@ class Account:
             self._away()
         elif code == Code.OFFLINE_DONE:
             self._catching_up = False
-        elif code == Code.BANNED:
-            ban = neonize.TemporaryBan.FromString(packed)
-            self._end(says.TemporarilyBanned(until=datetime.now(UTC) + timedelta(seconds=ban.Expire)))
 
     def _paired(self, status: Any) -> None:
         """The device is stored and the phone has its signature; WhatsApp hands over nothing before the next login."""
@@ -353,6 +350,18 @@ class Account:
                 self._pairs.clear()
             self._pairs[user] = answer.Jid.User or None
         return self._pairs[user]
+
+
+def _find_end(code: int, packed: bytes) -> Signal | None:
+    """Why the connection is over for good; None for an event that does not end it."""
+    if code == Code.BANNED:
+        ban = neonize.TemporaryBan.FromString(packed)
+        return says.TemporarilyBanned(until=datetime.now(UTC) + timedelta(seconds=ban.Expire))
+    if code == Code.LOGGED_OUT:
+        # WhatsApp's 406, which its own web client calls a ban.
+        reason = neonize.LoggedOut.FromString(packed).Reason
+        return says.LoggedOut(banned=reason == neonize.UNKNOWN_LOGOUT)
+    return _ENDS.get(code)
 
 
 def _on_log(_pointer: int, _size: int) -> None:

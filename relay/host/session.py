@@ -314,7 +314,7 @@ class Session:
                 await self._stop_engine()
                 await self._give_up(SessionStatus.DISCONNECTED, "stream_replaced")
             case says.LoggedOut():
-                await self._logged_out("logged_out")
+                await self._logged_out("banned" if signal.banned else "logged_out")
             case says.ClientOutdated():
                 # Every account of this engine will be refused at its next connect.
                 log.critical("engine.outdated", extra={"engine": self.request.engine})
