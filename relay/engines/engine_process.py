@@ -12,6 +12,7 @@ ends without saying goodbye to the library: accounts that never finished linking
 
 import argparse
 import os
+import resource
 import select
 import signal
 import socket
@@ -252,6 +253,8 @@ def main() -> None:
     parser.add_argument("--journal", type=Path, required=True)
     parser.add_argument("--writer", type=int, required=True)
     options = parser.parse_args()
+    # What a crash would write to the disk holds the accounts' keys.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # The host's event loop leaves copies of its standard streams open: whoever waits for their end waits for us, too.
     os.closerange(3, options.socket)
     os.closerange(options.socket + 1, os.sysconf("SC_OPEN_MAX"))

@@ -251,7 +251,7 @@ class _Process:
         return await asyncio.create_subprocess_exec(
             sys.executable, "-m", "relay.engines.engine_process",
             "--socket", str(theirs.fileno()), "--journal", str(self._journal.folder), "--writer", str(self._writer),
-            env={**os.environ, **_ENVIRON},
+            env=_environ(),
             pass_fds=(theirs.fileno(),),
             stdin=asyncio.subprocess.DEVNULL,
             # The library prints numbers and texts there.
@@ -369,6 +369,11 @@ class _Process:
     async def ended(self) -> None:
         with suppress(asyncio.CancelledError):
             await asyncio.shield(self._running)
+
+
+def _environ() -> dict[str, str]:
+    """Ours without our secrets: the operator's key and the database are none of the library's business."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("RELAY")} | _ENVIRON
 
 
 def _settle(asked: asyncio.Future[Any], answer: Answer) -> None:
