@@ -358,8 +358,11 @@ class Host:
         with suppress(*DATABASE_AWAY):
             async with self._pool.acquire() as conn:
                 await leases.release_sessions(conn, [session_id], holder=self._slot.holder)
-        # A connect that came in the meantime is looked at again.
-        self._bell.ring()
+                is_deleted = not await sessions.list_existing(conn, [session_id])
+            if is_deleted:
+                await self._forget(held.session.request)
+        # A connect that came in the meantime is looked at again, and another host may take it at once.
+        self._doorbell.ring("sessions")
 
     # --- the end ------------------------------------------------------------------------------------------------
 

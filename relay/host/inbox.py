@@ -8,6 +8,7 @@ stored is set aside in a file of its own, and the others go on. A receipt may co
 been settled: it waits in `early_receipts`, which is looked at with each batch for a while, and each second.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -54,11 +55,16 @@ class Inbox:
         self._batch = batch
         self._vault = vault
         self._monotonic = monotonic
+        self._one_at_a_time = asyncio.Lock()
         self._looked_at: float | None = None
         self._early_until = monotonic()
 
     async def work(self) -> bool:
-        """Store one batch; True when there is more."""
+        """Store one batch; True when there is more. A host that stops calls it beside the loop that does."""
+        async with self._one_at_a_time:
+            return await self._work()
+
+    async def _work(self) -> bool:
         batch = self._journal.read(self._batch)
         records = self._parse(batch.payloads)
         try:

@@ -65,6 +65,9 @@ async def run(base: Base, ready: asyncio.Event) -> None:
             await run_until(host.loops(), base.stopping)
             await host.stop()
             await processes.close()
+            while await host.inbox.work():
+                # What they wrote down at the last.
+                pass
             engines_gone.set()
         host.close()
 
