@@ -122,9 +122,14 @@ class Shop:
         self._bursts = 0
 
     @property
+    def told(self) -> list[str]:
+        """The texts of the messages that the endpoint was told of, as they came."""
+        arrived = self.traffic.sink.arrived[self.path]
+        return [str(one.data["content"]["text"]) for one in arrived if one.type == "message.received"]
+
+    @property
     def arrived(self) -> int:
-        """How many messages the endpoint has been told of."""
-        return len(self.traffic.sink.arrived[self.path])
+        return len(self.told)
 
     async def burst(self, somebody: Person, count: int) -> None:
         """Numbered texts, as fast as WhatsApp passes them on."""
@@ -139,7 +144,7 @@ class Shop:
         await somebody.say(to or self.phone, text=text)
 
         async def told() -> bool:
-            return text in self.traffic.texts_at(self.path)
+            return text in self.told
 
         await until(told, seconds=20, what=f"the endpoint hears «{text}»")
 
@@ -171,14 +176,15 @@ class Shop:
 
         async def paid() -> bool:
             owed, *_ = await self.traffic._look(url)
-            return bool(owed == 0 and len(await self.traffic.list_all("inbound")) == self.arrived)
+            stored = len(await self.traffic.list_all("inbound"))
+            return bool(owed == 0 and stored == self.arrived)
 
         await until(paid, seconds=30, what="all that is stored has been delivered")
 
     async def check(self) -> int:
         """Each message is stored once, in order, and delivered once; answers how many are lost."""
         stored = [one["content"]["text"] for one in await self.traffic.list_all("inbound")]
-        told = [one.data["content"]["text"] for one in self.traffic.sink.arrived[self.path]]
+        told = self.told
         for found in (stored, told):
             twice = [text for text, times in Counter(found).items() if times > 1]
             assert not twice, f"{len(twice)} came twice"
