@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 from relay import __version__, logs
-from relay.commands import deliveries, doctor, key, keys, listen, migrate, session, tenant
 from relay.commands.client import CallFailed
-from relay.commands.options import make_options
+from relay.commands.options import Commands, Options, make_options
 from relay.config import Config, Role, load
 from relay.model.errors import RelayError
+
+_LONG_RUNNING = {"serve", "run"}
 
 
 def main() -> None:
@@ -84,9 +85,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(run=_check)
 
+    if not _LONG_RUNNING.intersection(sys.argv[1:2]):
+        _add_short_commands(commands, options)
+    return parser
+
+
+def _add_short_commands(commands: Commands, options: Options) -> None:
+    """What runs for long never needs these, and would keep them in memory in each process."""
+    from relay.commands import deliveries, doctor, key, keys, listen, migrate, session, tenant
+
     for group in (migrate, doctor, tenant, key, keys, session, deliveries, listen):
         group.add_parser(commands, options)
-    return parser
 
 
 async def _serve(arguments: argparse.Namespace, config: Config) -> None:
