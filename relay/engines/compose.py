@@ -306,14 +306,14 @@ def _name_own(protocol: Any, chat: str, wa_id: str) -> None:
     protocol.key.remoteJID, protocol.key.fromMe, protocol.key.ID = bare(chat), True, wa_id
 
 
-def vote_info(target: Target, chat: str, directory: Directory) -> Any:
+def vote_info(target: Target, chat: str, directory: Directory, *, by_number: bool = False) -> Any:
     """The poll as the library's BuildPollVote takes it.
 
     A vote is sealed with the names of author and voter. The library takes the voter's own LID or number after the
-    author's: the LID, which messages go by, wherever it is known.
+    author's: the LID, which messages go by, wherever it is known; the number in a group that still goes `by_number`.
     """
     author = directory.own if target.sender is None else party_of(target.sender, "", directory)
-    sender = f"{author.lid}@lid" if author.lid else chat_of(author)
+    sender = f"{author.lid}@lid" if author.lid and not (by_number and author.pn) else chat_of(author)
     if not sender:
         raise SendRejected("The author of the poll is not known.", code="target_missing")
     source = neonize.MessageSource(

@@ -15,6 +15,7 @@ from relay.engines.binding import Library, sized
 from relay.engines.compose import Uploaded
 from relay.engines.convert import Directory
 from relay.engines.engine import Group, Outgoing, Sent
+from relay.engines.jids import is_group
 from relay.engines.protobufs import neonize
 from relay.engines.transcode_job import Prepared
 from relay.model.errors import NotConnected, NotFound, OutcomeUnknown, RelayError, SendRejected
@@ -128,7 +129,8 @@ class Calls:
     def _build_vote(self, outgoing: Outgoing) -> Any:
         if outgoing.target is None:
             raise SendRejected("The poll is not known.")
-        poll = compose.vote_info(outgoing.target, outgoing.chat, self._account)
+        by_number = is_group(outgoing.chat) and self._goes_by_number(outgoing.chat)
+        poll = compose.vote_info(outgoing.target, outgoing.chat, self._account, by_number=by_number)
         options = neonize.ArrayString(data=outgoing.content["options"])
         answer = neonize.BuildPollVoteReturnFunction.FromString(
             self._library.ask("BuildPollVote", self._account.uuid, *sized(poll), *sized(options))
@@ -190,11 +192,19 @@ class Calls:
 
     def get_group(self, jid: str) -> Group:
         self._account.require_connection()
-        answer = neonize.GetGroupInfoReturnFunction.FromString(
-            self._library.ask("GetGroupInfo", self._account.uuid, *sized(convert.jid_of(jid)))
-        )
+        answer = self._ask_group(jid)
         _raise(answer.Error)
         return convert.group_of(answer.GroupInfo)
+
+    def _ask_group(self, jid: str) -> Any:
+        return neonize.GetGroupInfoReturnFunction.FromString(
+            self._library.ask("GetGroupInfo", self._account.uuid, *sized(convert.jid_of(jid)))
+        )
+
+    def _goes_by_number(self, group: str) -> bool:
+        """Whether a group knows its members by number, as old ones do; those that do not tell are taken for new ones."""
+        participants = self._ask_group(group).GroupInfo.Participants
+        return any(one.JID.Server == "s.whatsapp.net" for one in participants)
 
     def set_profile_name(self, name: str) -> None:
         self._account.require_connection()
