@@ -42,7 +42,7 @@ def take_for_whatsapp(phones: NeonizePhones, patch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def quick_pings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """neonize notices within three seconds that nobody answers, and connects anew after some more."""
+    """The library notices within three seconds that nobody answers, and connects anew after some more."""
     monkeypatch.setenv("PHONE_NETWORK_PINGS", _PINGS)
 
 

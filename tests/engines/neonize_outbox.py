@@ -7,6 +7,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tests.phone_network.accounts import Account as Phone
@@ -45,7 +46,7 @@ class Outbox:
     def __init__(
         self, network: WhatsApp, services: Services, people: People, find_posted: FindPosted
     ) -> None:
-        self.rows: dict[Phone, list[dict[str, Any]]] = defaultdict(list)
+        self._rows: dict[Phone, list[Callable[[], dict[str, Any]]]] = defaultdict(list)
         self._network = network
         self._services = services
         self._people = people
@@ -62,17 +63,21 @@ class Outbox:
         async def take(connection: Connection, node: Node) -> Any:
             before = self._services.app_state(connection.account).push_name()
             answer = await handler(connection, node)
-            rows = self.rows[connection.account]
+            rows = self._rows[connection.account]
             if node.tag == "message":
                 rows += self._messages(connection.account, node.attr("id"))
-            elif node.tag == "iq":
-                rows += self._settings(connection.account, node, before)
-            rows += self._news(connection.account)
+            told = self._news(connection.account)
+            if node.tag == "iq":
+                told += self._settings(connection.account, node, before)
+            rows += [partial(dict, row) for row in told]
             return answer
 
         return take
 
-    def _messages(self, phone: Phone, wa_id: str) -> list[dict[str, Any]]:
+    def read(self, phone: Phone) -> list[dict[str, Any]]:
+        return [row() for row in self._rows[phone]]
+
+    def _messages(self, phone: Phone, wa_id: str) -> list[Callable[[], dict[str, Any]]]:
         """As the first of the phones has it that got it."""
         if wa_id in self._seen:
             return []
@@ -80,7 +85,7 @@ class Outbox:
             for posted in reversed(list(person.inbox)):
                 if posted.id == wa_id and person.account is not phone:
                     self._seen.add(wa_id)
-                    return [row_of(posted, person, self._find_posted)]
+                    return [partial(row_of, posted, person, self._find_posted)]
         return []
 
     def _settings(self, phone: Phone, node: Node, before: str) -> list[dict[str, Any]]:

@@ -193,7 +193,8 @@ class NeonizePhones:
         """The stand-in's account behind a session."""
         if account.session_id not in self.phones:
             number = digits_of(phone) if phone else f"5511960000{next(self._numbers):03}"
-            self.phones[account.session_id] = self.network.new_account(phone=number)
+            # A LID that nobody in another network has: some phones join one after they were linked.
+            self.phones[account.session_id] = self.network.new_account(phone=number, lid=f"27{number}")
         return self.phones[account.session_id]
 
     def engine(self, account: Account, listener: Listener) -> RemoteEngine:
@@ -346,7 +347,7 @@ class NeonizePhones:
 
     async def read_outbox(self, account: Account) -> list[dict[str, Any]]:
         await self.settle()
-        return self._outbox.rows[self.phones[account.session_id]]
+        return self._outbox.read(self.phones[account.session_id])
 
     async def fault(self, account: Account, kind: str, **how: Any) -> None:
         wanted = msgspec.convert({"kind": kind, **how}, FaultIn)

@@ -34,7 +34,7 @@ from tests.phone_network.node import Jid
         (401, LoggedOut()),
         (403, LoggedOut()),
         (405, ClientOutdated()),
-        (406, LoggedOut()),
+        (406, LoggedOut(banned=True)),
         (409, ConnectFailed(reason="connect_refused")),
         (415, ConnectFailed(reason="connect_refused")),
     ],

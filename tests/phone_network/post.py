@@ -38,7 +38,7 @@ class Post:
         self._network.stanzas["receipt"] = self.take_receipt
 
     async def take_message(self, connection: "Connection", node: Node) -> None:
-        """Raises IqError when there is nobody to take it."""
+        """Raises IqError when there is nobody to take it, or it is not the author's place to write there."""
         device = connection.device
         route = self._route(device, node)
         for jid, encs in self._addressed(route, node).items():
@@ -76,6 +76,8 @@ class Post:
                 {node.jid("participant" if "participant" in node.attrs else "to"): direct} if direct else {}
             )
             return {self._by_number(jid): encs for jid, encs in sealed.items()}
+        if route.author not in route.readers:
+            raise IqError(403, "forbidden")
         for_all = {jid: list[Node]() for reader in route.readers for jid in _devices(reader)}
         del for_all[Jid(route.author.pn.user, device=route.device)]
         own = {self._by_number(jid): encs for jid, encs in sealed.items()}
