@@ -21,7 +21,8 @@ from relay.model.message import MessageType, Party
 from tests.engines.media import jpeg, media_of
 from tests.engines.neonize_desk import JOAO, MARIA, Desk
 from tests.engines.test_send import text
-from tests.phone_network.node import Jid
+from tests.phone_network.connection import Connection
+from tests.phone_network.node import Jid, Node
 from tests.phone_network.protobufs import waE2E
 
 Mode = Literal["lid", "pn"]
@@ -245,6 +246,34 @@ async def test_many_that_waited(desk: Desk) -> None:
     messages = await desk.hears(Received, 300)
     assert [m.content["text"] for m in messages] == [f"message {number}" for number in range(300)]
     assert {m.offline for m in messages} == {True}
+
+
+async def test_what_comes_before_the_connection_is_announced(desk: Desk) -> None:
+    """WhatsApp may be quicker than the library: that has waited, too, however new it is, and the owner is known."""
+    await desk.engine.stop()
+    await desk.phones.advance(3)
+    await desk.maria.say(desk.phone, text="one")
+    await desk.owner.say(desk.maria.account, text="two")
+    become_active = desk.phones.network.iq["passive", "set"]
+
+    async def be_quick(connection: Connection, iq: Node) -> Node | None:
+        for node in desk.device.pending.values():
+            connection.send(node)
+        desk.device.pending.clear()
+        await desk.hears(Received, 2)
+        return await become_active(connection, iq)
+
+    desk.phones.network.iq["passive", "set"] = be_quick
+    await desk.engine.start()
+    await desk.phones.settle()
+    own = Party(pn=desk.phone.pn.user, lid=desk.phone.lid.user)
+    assert [(m.offline, m.sender == own) for m in desk.heard.list_of(Received)] == [
+        (True, False),
+        (True, True),
+    ]
+    await desk.maria.say(desk.phone, text="three")
+    await desk.hears(Received, 3)
+    assert not desk.heard.get(Received).offline
 
 
 async def test_history(desk: Desk) -> None:
