@@ -126,7 +126,9 @@ async def _read_until(
     while not is_so(session):
         if time.monotonic() > until:
             said = (product.folder / "log").read_text()[-2000:]
-            raise BenchError(f"{path} is {session['status']}, {session.get('reason')}; the server says:\n{said}")
+            raise BenchError(
+                f"{path} is {session['status']}, {session.get('reason')}; the server says:\n{said}"
+            )
         await asyncio.sleep(0.1)
         session = await product.api.call("GET", path)
     return session

@@ -6,6 +6,7 @@ relay serve ──ready──► a company, its key ──► sandbox sessions, 
 import asyncio
 import os
 import secrets
+import shutil
 import signal
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 from bench.receiving import Sink
 from bench.wire import Api, BenchError
+from relay.engines import live_files
 
 _READY_SECONDS = 60.0
 _LINK_SECONDS = 60.0
@@ -45,6 +47,11 @@ class Product:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def live_folder(self) -> Path:
+        """Where the accounts' files are: in memory, not in the data folder."""
+        return live_files.open_folder(self.folder / "data")
 
     async def start(self, operator_key: str) -> None:
         where = await self._serve()
@@ -143,6 +150,7 @@ async def open_product(**settings: str) -> AsyncIterator[Product]:
             product.api.close()
         finally:
             await product.stop()
+            shutil.rmtree(product.live_folder, ignore_errors=True)
 
 
 async def _read_address(process: asyncio.subprocess.Process, log: Path) -> str:

@@ -42,6 +42,13 @@ async def _measure(world: World) -> float:
     target = f"<= {_MEGABYTES_FOR_200}" if count == 200 else ""
     note = f"all processes but Postgres, {processes} of them for engines; resident: {resident:.0f} MB"
     show(f"whatsapp-memory.{count}", [total], "MB", target=target, note=note)
+    files = sum(path.stat().st_size for path in world.product.live_folder.iterdir()) / 1e6
+    show(
+        f"whatsapp-memory.{count}.live_files",
+        [files],
+        "MB",
+        note="in a folder in memory, beside the processes",
+    )
     say(f"{count} sessions: {total:.0f} MB")
     return total
 
