@@ -18,12 +18,14 @@ from datetime import UTC, datetime
 from typing import assert_never
 
 from relay.config import Sessions as Settings
+from relay.egress.guard import AddressBlocked
 from relay.engines import engine as says
 from relay.engines.engine import Engine, Signal
 from relay.host.ledger import LeaseLost, Ledger
 from relay.model.errors import EngineError, NotSupported
 from relay.model.session import SessionStatus
 from relay.store.auth_states import AuthState
+from relay.store.pool import DATABASE_AWAY
 from relay.store.sessions import Request, StatusChange
 
 log = logging.getLogger(__name__)
@@ -158,9 +160,13 @@ class Session:
         except (KeyError, NotSupported):
             await self._give_up(SessionStatus.FAILED, "engine_unavailable")
             return
-        except (OSError, ValueError):
+        except (AddressBlocked, ValueError):
             # What was allowed when the tenant set it may lead elsewhere now.
             await self._give_up(SessionStatus.FAILED, "proxy_refused")
+            return
+        except DATABASE_AWAY:
+            # Or whoever knows the proxy's name.
+            await self._lost("reconnecting")
             return
         try:
             async with asyncio.timeout(self._settings.start_timeout_seconds):

@@ -1,12 +1,17 @@
 """Sessions on a host: every state with its reason, every deadline, every way a lease can go."""
 
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from relay.config import Config, Sessions
+from relay.egress.guard import AddressBlocked
+from relay.engines.engine import Crashed, Engine
+from relay.host.session import Session
 from relay.store import sessions
+from relay.store.auth_states import AuthState
 from relay.store.pool import Pool
 from tests.accounts import add_session
 from tests.engines.sandbox_phones import SandboxPhones
@@ -294,8 +299,82 @@ async def test_a_host_that_cannot_renew_stops_its_engines_first(
     stopped = hosting.host._held[account[1]].session
     hosting.phones.monotonic += 11
     await hosting.host.tick()
-    assert not stopped.over
+    ends = [stopped.over]
     hosting.phones.monotonic += 2
     await hosting.host.tick()
-    assert stopped.over
+    ends.append(stopped.over)
+    assert ends == [False, True]
     await hosting.reaches(account, "connected")
+
+
+async def test_a_crash_is_followed_by_a_start_at_once_and_then_with_patience(
+    hosting: Hosting, account: Account
+) -> None:
+    """Its process may have died of another session; one that keeps dying waits 10, 20, 40 s."""
+    await hosting.link(account)
+    session = hosting.host._held[account[1]].session
+    broken = Broken(session._make_engine)
+    session._make_engine = broken.make
+    assert session.engine is not None
+    await session.handle(session.engine, Crashed())
+    for delay in (0.5, 10, 20):
+        due = session._retry_at
+        assert due is not None
+        assert due - hosting.phones.monotonic == pytest.approx(delay, rel=0.21, abs=0.001)
+        await hosting.pass_time(due - hosting.phones.monotonic)
+    broken.is_broken = False
+    await hosting.pass_time(50)
+    await hosting.reaches(account, "connected")
+
+
+class Broken:
+    """Makes engines that do not start."""
+
+    def __init__(self, make: Callable[[Session, AuthState | None], Awaitable[Engine]]) -> None:
+        self.is_broken = True
+        self._make = make
+
+    async def make(self, session: Session, auth: AuthState | None) -> Engine:
+        engine = await self._make(session, auth)
+        if self.is_broken:
+
+            async def start() -> None:
+                raise ConnectionResetError
+
+            engine.start = start  # type: ignore[method-assign]
+        return engine
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (AddressBlocked("10.0.0.1: not a global address"), "failed", "proxy_refused"),
+        (ValueError("no port"), "failed", "proxy_refused"),
+        (socket.gaierror("try again"), "connecting", "reconnecting"),
+        (ConnectionRefusedError(), "connecting", "reconnecting"),
+    ],
+)
+async def test_a_proxy_that_is_refused_and_one_that_cannot_be_looked_at(
+    hosting: Hosting, account: Account, error: Exception, status: str, reason: str
+) -> None:
+    """What is forbidden stays so; while nobody can say, because of the database or the name service, it is tried again."""
+    await hosting.link(account)
+    session = hosting.host._held[account[1]].session
+    make = session._make_engine
+    session._make_engine = Refusing(error).make
+    assert session.engine is not None
+    await session.handle(session.engine, Crashed())
+    await hosting.phones.advance(1)
+    await hosting.reaches(account, status, reason)
+    if status == "connecting":
+        session._make_engine = make
+        await hosting.pass_time(15)
+        await hosting.reaches(account, "connected")
+
+
+class Refusing:
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def make(self, session: Session, auth: AuthState | None) -> Engine:
+        raise self._error
