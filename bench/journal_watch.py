@@ -17,43 +17,58 @@ from relay.host.journal import parse
 _LOOK_SECONDS = 0.02
 
 
+class _Segment:
+    """One file, read as far as it is whole."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._read_to = HEAD.size
+
+    def read_on(self) -> list[str]:
+        """The WhatsApp ids of the messages that have come since the last time."""
+        size = os.fstat(self.descriptor).st_size
+        content = os.pread(self.descriptor, max(0, size - self._read_to), self._read_to)
+        found, at = [], 0
+        while at + FRAME.size <= len(content):
+            length, _checksum = FRAME.unpack_from(content, at)
+            end = at + FRAME.size + length
+            if end > len(content):
+                # Still being written, or torn by the kill: then it was never seen.
+                break
+            entry = parse(content[at + FRAME.size : end]).entry
+            if isinstance(entry, Received):
+                found.append(entry.wa_id)
+            at = end
+        self._read_to += at
+        return found
+
+
 class JournalWatch:
     """Open it with `watch_journal`."""
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "journal"
-        self._open: dict[tuple[int, int], int] = {}
+        self._segments: dict[tuple[int, int], _Segment] = {}
+        self._seen: set[str] = set()
 
     def look(self) -> None:
         for path in self._folder.glob("*/segment-*.journal"):
             with suppress(FileNotFoundError):
                 status = path.stat()
-                if (status.st_dev, status.st_ino) not in self._open:
-                    self._open[status.st_dev, status.st_ino] = os.open(path, os.O_RDONLY)
+                if (status.st_dev, status.st_ino) not in self._segments:
+                    descriptor = os.open(path, os.O_RDONLY)
+                    self._segments[status.st_dev, status.st_ino] = _Segment(descriptor)
 
     def read_ids(self) -> set[str]:
-        """The WhatsApp ids of all messages in it."""
+        """The WhatsApp ids of all messages so far; cheap, as each is read once."""
         self.look()
-        return {wa_id for descriptor in self._open.values() for wa_id in _read_ids(descriptor)}
+        for segment in self._segments.values():
+            self._seen.update(segment.read_on())
+        return self._seen
 
     def close(self) -> None:
-        for descriptor in self._open.values():
-            os.close(descriptor)
-
-
-def _read_ids(descriptor: int) -> list[str]:
-    content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-    found, at = [], HEAD.size
-    while at + FRAME.size <= len(content):
-        length, _checksum = FRAME.unpack_from(content, at)
-        at += FRAME.size + length
-        if at > len(content):
-            # Torn by the kill: it was never seen.
-            break
-        entry = parse(content[at - length : at]).entry
-        if isinstance(entry, Received):
-            found.append(entry.wa_id)
-    return found
+        for segment in self._segments.values():
+            os.close(segment.descriptor)
 
 
 @asynccontextmanager
