@@ -12,7 +12,16 @@ import pytest_asyncio
 
 from tests.flow.ledger import open_sink, when
 from tests.flow.serving import Relay, make_tenant, serving
-from tests.flow.whatsapp import Phones, Shop, engine_pid, engine_pids, is_journal_empty, open_phones, watching
+from tests.flow.whatsapp import (
+    SESSIONS,
+    Phones,
+    Shop,
+    engine_pid,
+    engine_pids,
+    is_journal_empty,
+    open_phones,
+    watching,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -108,6 +117,18 @@ async def test_an_engine_process_that_hangs(relay: Relay, phones: Phones) -> Non
         os.kill(pid, signal.SIGCONT)
         await shop.connected_after(before, seconds=CONNECTED_SECONDS)
         await shop.hears(phones.person("Maria"), "which one are you?")
+        assert shop.device.replaced == 0
+
+
+async def test_a_new_proxy_is_used_at_once(relay: Relay, phones: Phones) -> None:
+    """The session starts anew with the tenant's own, where it has one, and goes back to the operator's."""
+    async with shop_of(relay, phones) as shop:
+        for proxy in (phones.network.proxy_url, None):
+            before = await shop.connected_at()
+            body = {"proxy": proxy}
+            assert (await shop.caller.patch(f"{SESSIONS}/{shop.session}", json=body)).status_code == 200
+            await shop.connected_after(before, seconds=CONNECTED_SECONDS)
+        await shop.hears(phones.person("Maria"), "by another way?")
         assert shop.device.replaced == 0
 
 
