@@ -69,8 +69,10 @@ async def queued(pool: Pool, account: Account, *, chat: str = MARIA_CHAT, **give
     return accepted.id
 
 
-async def sent(pool: Pool, account: Account, wa_id: str, **given: Any) -> MessageId:
-    """A message that went out and is settled."""
+async def sent(
+    pool: Pool, account: Account, wa_id: str, *, went_to: str | None = None, **given: Any
+) -> MessageId:
+    """A message that went out, to `went_to` when that is another chat than it was for, and is settled."""
     message_id = await queued(pool, account, **given)
     async with pool.acquire() as conn:
         await conn.execute(
@@ -79,7 +81,7 @@ async def sent(pool: Pool, account: Account, wa_id: str, **given: Any) -> Messag
         )
         terms = await outgoing.claim_messages(conn, [message_id], holder="h")
         settled = outgoing.Settlement(
-            id=message_id, term=terms[message_id], status="sent", at=AT, wa_id=wa_id
+            id=message_id, term=terms[message_id], status="sent", at=AT, wa_id=wa_id, chat=went_to
         )
         assert await outgoing.settle_messages(conn, [settled])
     return message_id

@@ -129,6 +129,19 @@ async def test_what_is_sent_by_lid_ends_in_the_number_s_chat(
     assert (message.chat, message.status) == (MARIA_CHAT, "read")
 
 
+async def test_what_went_to_another_spelling_is_in_its_chat(desk: Desk, pool: Pool, account: Account) -> None:
+    """A send to a Brazilian number with its ninth digit ends in the chat that WhatsApp has without it."""
+    await desk.take(account, received("W1"))
+    await sent(pool, account, "W2", chat="55011999990001@s.whatsapp.net", went_to=MARIA_CHAT)
+    await desk.take(account, Acknowledged(wa_ids=["W2"], chat=MARIA_CHAT, status="read", at=AT))
+    (first, second) = await desk.messages(account)
+    assert (second.chat, second.status) == (MARIA_CHAT, "read")
+    assert (
+        await pool.fetchval("SELECT contact_id FROM whatsapp_messages WHERE wa_id = 'W2'")
+        == first.sender.contact_id
+    )
+
+
 @pytest.mark.parametrize("of", ["another session", "another tenant"])
 async def test_a_name_is_known_to_its_own_session_only(
     desk: Desk, pool: Pool, account: Account, of: str
