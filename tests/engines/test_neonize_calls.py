@@ -4,9 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.engines.engine import (
-    Outgoing,
-)
+from relay.engines.engine import Outgoing
 from relay.model.errors import NotConnected, NotFound, SendRejected
 from relay.model.message import MessageType
 from tests.engines.media import jpeg, media_of
