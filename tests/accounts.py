@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from relay.engines.engine import Received
-from relay.host.journal import Record
+from relay.engines.journal_file import Record
 from relay.model.ids import SessionId, TenantId, new_session_id
 from relay.model.message import MessageType, Party
 from relay.model.session import SessionLimits

@@ -161,7 +161,7 @@ class Shop:
 
         async def again() -> bool:
             found = await read(self.caller, self.session)
-            return found["status"] == "connected" and found["connectedAt"] != before
+            return bool(found["status"] == "connected" and found["connectedAt"] != before)
 
         await until(again, seconds=seconds, what="the session is connected again")
         return time.monotonic() - began

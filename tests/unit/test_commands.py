@@ -17,7 +17,8 @@ from relay.commands.output import cell, plain, say_details, say_table
 from relay.commands.sse import Parser, ServerEvent
 from relay.config import Config, Server, Webhooks
 from relay.engines.engine import Received
-from relay.host.journal import Journal, Record
+from relay.engines.journal_file import Record
+from relay.host.journal import Journal
 from relay.model.errors import ConfigError
 from relay.model.ids import new_session_id, new_tenant_id
 from relay.model.message import MessageType, Party

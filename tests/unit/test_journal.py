@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from relay.engines import journal_file as module
 from relay.engines.engine import Received
+from relay.engines.journal_file import Record
 from relay.host import journal as reading
-from relay.host.journal import Journal, Record, adopt_orphans, parse, take_slot
+from relay.host.journal import Journal, adopt_orphans, parse, take_slot
 from relay.model.ids import SessionId, TenantId
 from relay.model.message import MessageType, Party
 
