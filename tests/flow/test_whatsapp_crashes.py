@@ -113,8 +113,12 @@ async def test_an_engine_process_that_hangs(relay: Relay, phones: Phones) -> Non
         pid = engine_pid(relay, shop.session)
         os.kill(pid, signal.SIGSTOP)
         relay.kill("host")
-        await when(lambda: not set(engine_pids(relay)) <= set(old), seconds=10, what="the next one starts")
-        os.kill(pid, signal.SIGCONT)
+        try:
+            await when(
+                lambda: not set(engine_pids(relay)) <= set(old), seconds=10, what="the next one starts"
+            )
+        finally:
+            os.kill(pid, signal.SIGCONT)
         await shop.connected_after(before, seconds=CONNECTED_SECONDS)
         await shop.hears(phones.person("Maria"), "which one are you?")
         assert shop.device.replaced == 0
