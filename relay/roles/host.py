@@ -2,11 +2,13 @@
 
 import asyncio
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from relay.egress.names import SystemResolver
 from relay.engines import live_files
 from relay.engines.processes import EngineProcesses
+from relay.engines.remote_engine import RemoteEngine
 from relay.engines.sandbox_network import SandboxNetwork
 from relay.engines.transcode import Transcoder
 from relay.host.host import Host, MakeEngine
@@ -49,7 +51,7 @@ async def run(base: Base, ready: asyncio.Event) -> None:
             capacity=config.host.sessions_per_process,
             lease_lasts_seconds=host.lease_lasts_seconds,
         )
-        engines["neonize"] = processes.engine
+        engines["neonize"] = partial(RemoteEngine, processes)
         await host.recover()
         ready.set()
         bell = base.doorbell.bell("sandbox", network.bell)

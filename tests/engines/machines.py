@@ -28,6 +28,7 @@ from relay.engines.engine import (
     Signal,
 )
 from relay.engines.processes import EngineProcesses
+from relay.engines.remote_engine import RemoteEngine
 from relay.engines.transcode import Transcoder
 from relay.host.journal import Journal, parse
 from relay.model.ids import SessionId, new_session_id, new_tenant_id
@@ -96,7 +97,7 @@ class Machine:
 
     def engine(self, account: Account, ear: Ear) -> Engine:
         self.ears[account.session_id] = ear
-        return self.processes.engine(account, ear)
+        return RemoteEngine(self.processes, account, ear)
 
     def take(self) -> None:
         """What the host's inbox does."""

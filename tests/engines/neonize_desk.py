@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from relay.engines.engine import Account, Entry
-from relay.engines.processes import RemoteEngine
+from relay.engines.remote_engine import RemoteEngine
 from tests.engines.neonize_phones import NeonizePhones
 from tests.engines.phones import Recorder
 from tests.phone_network.accounts import Account as Phone

@@ -11,7 +11,8 @@ from pathlib import Path
 from relay.engines import engine as says
 from relay.engines.engine import Account, Entry, Listener, Signal
 from relay.engines.live_files import open_folder
-from relay.engines.processes import EngineProcesses, RemoteEngine
+from relay.engines.processes import EngineProcesses
+from relay.engines.remote_engine import RemoteEngine
 from relay.engines.transcode import Transcoder
 from relay.host.journal import Journal, parse
 from relay.model.ids import SessionId
@@ -75,7 +76,7 @@ class Machine:
 
     def engine(self, account: Account, listener: Listener) -> RemoteEngine:
         ear = self.ears[account.session_id] = Ear(account, listener)
-        ear.engine = self.processes.engine(account, ear)
+        ear.engine = RemoteEngine(self.processes, account, ear)
         return ear.engine
 
     def _take(self) -> None:

@@ -21,7 +21,7 @@ from msgspec import structs
 
 from relay.engines import engine as says
 from relay.engines.engine import Account, Engine, Listener, Signal
-from relay.engines.processes import RemoteEngine
+from relay.engines.remote_engine import RemoteEngine
 from relay.model import ids
 from relay.model.ids import SessionId
 from relay.model.sandbox import FaultIn, InboundIn, digits_of
