@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.engines import process
+from relay.engines import process as one_process
 from relay.engines import processes as module
 from relay.engines.engine import Connected, Crashed, LoggedOut, QrShown
 from relay.engines.engine_process import take_lock
@@ -135,7 +135,7 @@ async def test_an_engine_process_that_is_killed_takes_its_accounts_and_no_other(
 
 async def test_an_engine_process_that_hangs_is_killed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It no longer answers: after the patience it is gone, its account hears of a crash and comes back."""
-    monkeypatch.setattr(process, "_HUNG_SECONDS", 1.0)
+    monkeypatch.setattr(one_process, "_HUNG_SECONDS", 1.0)
     machine = world.machine("a")
     shop = await world.link(machine)
     (pid,) = machine.processes.pids
