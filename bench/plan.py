@@ -15,6 +15,8 @@ class Plan:
     whatsapp_messages: int
     """Of one run over sessions of WhatsApp."""
     whatsapp_sessions: int
+    rest_seconds: float
+    """Before memory is read: a minute is how often a session's file is made small."""
     saturation: float = 0.0
     """Messages a second, once measured."""
 
@@ -28,6 +30,7 @@ def full(runs: int) -> Plan:
         backlog=200_000,
         whatsapp_messages=10_000,
         whatsapp_sessions=200,
+        rest_seconds=70.0,
     )
 
 
@@ -40,4 +43,5 @@ def quick(runs: int) -> Plan:
         backlog=20_000,
         whatsapp_messages=3_000,
         whatsapp_sessions=50,
+        rest_seconds=8.0,
     )

@@ -10,19 +10,18 @@ from bench.plan import Plan
 from bench.usage import Usage
 from bench.whatsapp import World, open_world
 
-_SETTLE_SECONDS = 8.0
 _MEGABYTES_FOR_200 = 400
 
 
 async def measure(plan: Plan) -> None:
     most = plan.whatsapp_sessions
     async with open_world(1) as world:
-        alone = await _measure(world)
+        alone = await _measure(world, plan)
         count, used = 1, alone
         for count in sorted({min(50, most), most}):
             more = await world.phones.link(world.product, count - len(world.linked))
             world.linked.extend(more)
-            used = await _measure(world)
+            used = await _measure(world, plan)
     show(
         "whatsapp-memory.session",
         [(used - alone) / (count - 1)],
@@ -32,10 +31,10 @@ async def measure(plan: Plan) -> None:
     )
 
 
-async def _measure(world: World) -> float:
+async def _measure(world: World, plan: Plan) -> float:
     """Each session has had messages by then. Megabytes of everything but Postgres."""
     await world.warm_up()
-    await asyncio.sleep(_SETTLE_SECONDS)
+    await asyncio.sleep(plan.rest_seconds)
     count = len(world.linked)
     total, resident = show_memory(f"whatsapp-memory.{count}", world.usage())
     processes = len(world.usage().list_pids("engines"))
