@@ -71,9 +71,7 @@ async def test_the_operator_s_keys_count_for_the_company_that_is_named(api: Api,
     assert answers[0].content == answers[1].content
     rotated = [await api.post(f"{KEYS}/{answers[0].json()['id']}/rotate", headers=headers) for _ in range(2)]
     assert rotated[0].json() == rotated[1].json()
-    made = [
-        await api.post("/api/v1/admin/tenants", json={"name": "x"}, headers=headers) for _ in range(2)
-    ]
+    made = [await api.post("/api/v1/admin/tenants", json={"name": "x"}, headers=headers) for _ in range(2)]
     assert [(each.status_code, "Idempotent-Replayed" in each.headers) for each in made] == [(201, False)] * 2
     unnamed = await api.post("/api/v1/webhooks/endpoints", json={"url": "https://x.example"}, headers=headers)
     assert (unnamed.status_code, unnamed.json()["code"]) == (400, "company_required")
