@@ -1,6 +1,6 @@
 """kill -9 of an engine process in the middle of inbound messages, many times over: what is lost, and by whom.
 
-    written by the stand-in ──┬─ never in the journal: lost by the engine, which had told WhatsApp "received"
+    written by the stand-in ──┬─ never in the journal: lost before our callback had written it down
                               └─ in the journal ──┬─ never at the sink: lost by Relay
                                                   └─ told by two events: doubled
 
