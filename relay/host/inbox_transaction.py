@@ -184,9 +184,8 @@ class Transaction:
         for receipt in receipts:
             by_status[receipt.value].append(receipt)
         for status in ("delivered", "read"):
-            given = by_status[status]
-            moved, unknown = await inbound.lift_messages(self._conn, given)
+            moved, unknown = await inbound.lift_messages(self._conn, by_status[status])
             self._done.moved |= bool(moved)
-            self._done.events += [facts.message_status(row, given[row["n"] - 1].at) for row in moved]
-            await early_receipts.insert_early(self._conn, [given[n] for n in unknown])
+            self._done.events += [facts.message_status(row, receipt.at) for row, receipt in moved]
+            await early_receipts.insert_early(self._conn, unknown)
             self._done.early |= bool(unknown)

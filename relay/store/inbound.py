@@ -236,21 +236,32 @@ _KNOWN = """
 """
 
 
-async def lift_messages(conn: Connection, receipts: Sequence[Change]) -> tuple[list[Any], list[int]]:
-    """The rows that moved forward, and the places (from 0) of receipts whose message is not known.
+async def lift_messages(
+    conn: Connection, receipts: Sequence[Change]
+) -> tuple[list[tuple[Row, Change]], list[Change]]:
+    """The rows that moved forward, each with its receipt, and the receipts whose message is not known.
 
     All receipts of one call are of one status, so that no row is lifted twice by it.
     """
     if not receipts:
         return [], []
-    moved = await conn.fetch(_RECEIPT, *_columns(receipts))
-    if len(moved) == len(receipts):
+    moved = await _lift(conn, receipts)
+    lifted = {id(receipt) for _row, receipt in moved}
+    still = [receipt for receipt in receipts if id(receipt) not in lifted]
+    if not still:
         return moved, []
-    known = await conn.fetch(
-        _KNOWN, [r.session_id for r in receipts], [r.chat for r in receipts], [r.wa_id for r in receipts]
+    rows = await conn.fetch(
+        _KNOWN, [r.session_id for r in still], [r.chat for r in still], [r.wa_id for r in still]
     )
-    found = {row["n"] - 1 for row in known}
-    return moved, [place for place in range(len(receipts)) if place not in found]
+    places = {row["n"] - 1 for row in rows}
+    # Some of these became known between the two looks, when their sends were settled.
+    moved += await _lift(conn, [receipt for place, receipt in enumerate(still) if place in places])
+    return moved, [receipt for place, receipt in enumerate(still) if place not in places]
+
+
+async def _lift(conn: Connection, receipts: Sequence[Change]) -> list[tuple[Row, Change]]:
+    rows = await conn.fetch(_RECEIPT, *_columns(receipts)) if receipts else []
+    return [(row, receipts[row["n"] - 1]) for row in rows]
 
 
 _POLLS = """

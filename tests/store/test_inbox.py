@@ -1,6 +1,7 @@
 """The inbox: from the journal into Postgres, once, whole, with everything that is owed."""
 
 import secrets
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -9,8 +10,10 @@ import asyncpg
 import pytest
 
 from relay.engines.engine import Acknowledged, Called, Edited, Reacted, Revoked
+from relay.engines.journal_file import Writer
 from relay.model.message import Party
-from relay.store import contacts
+from relay.store import contacts, inbound
+from relay.store.inbound import Change
 from relay.store.pool import Pool
 from relay.vault import DataKey
 from tests.accounts import AT, MARIA, MARIA_CHAT, add_session, received, record_of
@@ -102,6 +105,17 @@ async def test_a_batch_that_fails_is_read_again(desk: Desk, pool: Pool, account:
     await pool.execute("ALTER TABLE gone RENAME TO events")
     await desk.inbox.work()
     assert await pool.fetchval("SELECT count(*) FROM whatsapp_messages") == 1
+
+
+async def test_no_writer_is_left_over(desk: Desk, pool: Pool, account: Account) -> None:
+    """Each engine process writes a little: whoever works until there is no more has stored what all of them wrote."""
+    for number in range(3):
+        writer = desk.journal.new_writer()
+        Writer(desk.journal.folder, writer).append(record_of(account, received(f"W{number}")))
+        desk.journal.watch(writer)
+    while await desk.inbox.work():
+        pass
+    assert await pool.fetchval("SELECT count(*) FROM whatsapp_messages") == 3
 
 
 async def test_an_entry_that_can_never_be_stored_holds_up_nobody(
@@ -279,3 +293,21 @@ async def test_chat_moves_count_unread_over_batches(desk: Desk, pool: Pool, acco
     assert (chat["unread"], chat["last_message_at"]) == (3, AT + timedelta(seconds=2))
     await desk.take(account, received("W4"), received("W5", from_me=True), received("W6"))
     assert await pool.fetchval("SELECT unread FROM whatsapp_chats") == 1
+
+
+async def test_a_send_that_is_settled_while_its_receipt_is_looked_for(
+    desk: Desk, pool: Pool, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look for the message and the look whether it is known, it becomes known: the receipt still counts."""
+    look = inbound._lift
+
+    async def look_a_moment_too_early(conn: Any, receipts: Sequence[Change]) -> list[tuple[Any, Change]]:
+        found = await look(conn, receipts)
+        monkeypatch.setattr(inbound, "_lift", look)
+        await sent(pool, account, "W1")
+        return found
+
+    monkeypatch.setattr(inbound, "_lift", look_a_moment_too_early)
+    await desk.take(account, early("W1", "read"))
+    (message,) = await desk.messages(account)
+    assert message.status == "read"
