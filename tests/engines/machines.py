@@ -222,3 +222,10 @@ async def gone(pid: int) -> None:
     async with asyncio.timeout(SECONDS):
         while psutil.pid_exists(pid):
             await asyncio.sleep(0.01)
+
+
+async def forgotten(processes: EngineProcesses, pid: int) -> None:
+    """Return once the host has taken note that it has ended."""
+    async with asyncio.timeout(SECONDS):
+        while pid in processes.pids:
+            await asyncio.sleep(0.01)

@@ -19,7 +19,7 @@ from relay.engines import processes as module
 from relay.engines.engine import Connected, Crashed, LoggedOut, QrShown
 from relay.engines.engine_process import take_lock
 from relay.model.errors import Conflict, NotConnected, OutcomeUnknown
-from tests.engines.machines import Ear, World, gone, open_world
+from tests.engines.machines import Ear, World, forgotten, gone, open_world
 
 
 @pytest.fixture
@@ -242,6 +242,7 @@ async def test_a_process_that_has_seen_many_starts_is_let_go(
     assert len(machine.processes.pids) == 2
     await two.engine.stop()
     await gone(first)
+    await forgotten(machine.processes, first)
     assert len(machine.processes.pids) == 1
     await one.hears(world.person("Maria"), "still there?")
 

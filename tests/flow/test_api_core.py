@@ -135,7 +135,9 @@ class _Unreachable:
         raise AssertionError("the database was asked")
 
 
-@pytest.mark.parametrize("text", ["relay_" + "0" * 49, "x" * 55, "relay_é", "", new_key()[:-1] + "_"])
+@pytest.mark.parametrize(
+    "text", ["relay_" + "0" * 49, "x" * 55, "relay_é", "", new_key()[:-1] + "_"], ids=range(5)
+)
 async def test_a_misspelled_key_asks_no_database(text: str) -> None:
     """The checksum refuses it; a well-spelled one is looked up."""
     pool: Any = _Unreachable()

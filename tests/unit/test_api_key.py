@@ -23,7 +23,7 @@ def test_any_changed_character_is_noticed() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "relay_", "relay_" + "é" * 49, "x" * 55, new_key() + " ", new_key()[:-1]]
+    "text", ["", "relay_", "relay_" + "é" * 49, "x" * 55, new_key() + " ", new_key()[:-1]], ids=range(6)
 )
 def test_what_is_no_key(text: str) -> None:
     """Length, prefix and alphabet are held as well."""
