@@ -187,9 +187,18 @@ class Session:
             async with asyncio.timeout(_STOP_SECONDS):
                 await engine.stop()
         if keep:
-            # Whoever holds the lease by then keeps its own.
-            with suppress(LeaseLost):
-                await self._keep_auth(engine)
+            await self._keep_last_auth(engine)
+
+    async def _keep_last_auth(self, engine: Engine) -> None:
+        """A state that cannot be kept must not keep the session from what comes next; the live file is still there."""
+        try:
+            await self._keep_auth(engine)
+        except LeaseLost:
+            # Whoever holds it by now keeps its own.
+            return
+        except Exception as error:  # noqa: BLE001 - a step that ended here would leave the session without a deadline
+            fields = {"session": self.request.id, "error": type(error).__name__}
+            log.error("session.auth_not_kept", extra=fields)
 
     async def _keep_auth(self, engine: Engine) -> None:
         """Raises LeaseLost."""

@@ -1,6 +1,7 @@
 """Sessions on a host: every state with its reason, every deadline, every way a lease can go."""
 
 import socket
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -324,6 +325,22 @@ async def test_a_crash_is_followed_by_a_start_at_once_and_then_with_patience(
         await hosting.pass_time(due - hosting.phones.monotonic)
     broken.is_broken = False
     await hosting.pass_time(50)
+    await hosting.reaches(account, "connected")
+
+
+async def test_an_auth_state_that_cannot_be_read_holds_up_nothing(hosting: Hosting, account: Account) -> None:
+    """Its file is damaged when the engine has crashed: the session still knows when to start again, and does."""
+    await hosting.link(account)
+    session = hosting.host._held[account[1]].session
+    engine = session.engine
+    assert engine is not None
+
+    async def snapshot() -> bytes:
+        raise sqlite3.DatabaseError
+
+    engine.snapshot = snapshot  # type: ignore[method-assign]
+    await session.handle(engine, Crashed())
+    await hosting.pass_time(1)
     await hosting.reaches(account, "connected")
 
 
