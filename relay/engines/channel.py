@@ -16,7 +16,6 @@ from relay.engines.engine import Signal
 from relay.model.ids import SessionId, TenantId
 
 LENGTH = struct.Struct("<I")
-MOST_BYTES = 64 * 1024 * 1024
 
 
 class Start(Struct, frozen=True, kw_only=True, tag=True):

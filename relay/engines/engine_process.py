@@ -6,8 +6,9 @@
          ◄══════════ Said, Answer, Journaled ◄── library's threads ──► journal
 
 The library can end its process at any moment; that costs a reconnect of these accounts and nothing else. When the
-host is gone, or has not said for how much longer it holds its sessions, so is this process, after it has disconnected its accounts and written down what was still coming. It
-ends without saying goodbye to the library: accounts that never finished linking cannot be stopped.
+host is gone, or has not said for how much longer it holds its sessions, this process ends too, after it has
+disconnected its accounts and written down what was still coming. It ends without saying goodbye to the library:
+accounts that never finished linking cannot be stopped.
 """
 
 import argparse
@@ -45,8 +46,7 @@ except ImportError:  # Windows has no flock; there nobody shares the folder
 _CALLS_AT_ONCE = 64
 _UPLOADS_AT_ONCE = 2
 _FAREWELL_SECONDS = 4.0
-# The longest that select takes everywhere.
-_SELECT_SECONDS = 3600.0
+_LOOK_SECONDS = 3600.0
 _LOCK_SECONDS = 6.0
 _LOCK_LOOK_SECONDS = 0.05
 
@@ -56,6 +56,9 @@ class EngineProcess:
 
     def __init__(self, host: socket.socket, journal: Writer) -> None:
         self._host = host
+        # Not select, which knows the first 1,024 descriptors only: the host may have many open.
+        self._readable = select.poll()
+        self._readable.register(host, select.POLLIN)
         self._journal = journal
         self._library = Library()
         self._accounts: dict[SessionId, tuple[Account, int]] = {}
@@ -105,9 +108,7 @@ class EngineProcess:
             patience = None if self._until is None else self._until - time.monotonic()
             if patience is not None and patience <= 0:
                 return False
-            if select.select(
-                [self._host], [], [], None if patience is None else min(patience, _SELECT_SECONDS)
-            )[0]:
+            if self._readable.poll(1000 * min(_LOOK_SECONDS, patience or _LOOK_SECONDS)):
                 return True
 
     def _tell(self, telling: Telling) -> None:

@@ -244,8 +244,7 @@ class Process:
             self.kill()
 
     async def ended(self) -> None:
-        with suppress(asyncio.CancelledError):
-            await asyncio.shield(self._running)
+        await asyncio.wait([self._running])
 
 
 def _environ() -> dict[str, str]:
