@@ -2,8 +2,8 @@
 
     chat `<lid>@lid`, sender `<lid>@lid`  ──►  `<number>@s.whatsapp.net`
 
-In messages (those still to be sent, too), the chat's row, reply tasks and early receipts. What then is there twice, under the very
-same name, was one message told twice: the later row goes.
+In messages (those still to be sent, too), the chat's row, reply tasks and early receipts. What then is there twice,
+under the very same name, was one message told twice: the later row goes.
 """
 
 from relay.model.ids import SessionId

@@ -82,9 +82,10 @@ _DELETE = "DELETE FROM tenants WHERE id = $1 RETURNING id"
 
 
 async def delete_tenant(conn: Connection, tenant_id: TenantId) -> list[str]:
-    """Remove everything of it, its data key and its sessions' keys among it; answers the ids of its media, whose files are the caller's to remove.
+    """Remove everything of it, its data key and its sessions' keys among it.
 
-    Raises NotFound. Needs a transaction; ring `keys` and `sessions` after it.
+    Answers the ids of its media, whose files are the caller's to remove. Raises NotFound. Needs a transaction; ring
+    `keys` and `sessions` after it.
     """
     media = [row["id"] for row in await conn.fetch(_MEDIA, tenant_id)]
     for sql in _DELETE_LOOSE:
