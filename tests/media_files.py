@@ -5,9 +5,10 @@ client ──CONNECT mmg.whatsapp.net:443──► MediaServer ──TLS──�
 
 import asyncio
 import hashlib
+import hmac
 import ssl
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,14 +17,33 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CBC
+from cryptography.hazmat.primitives.padding import PKCS7
 from cryptography.x509.oid import NameOID
 
 from relay.engines.engine import MediaRef
-from relay.engines.whatsapp_media import Kind, Opener, seal
+from relay.engines.whatsapp_media import BLOCK_BYTES, MAC_BYTES, Kind, Opener, _expand
 
 PLAIN = b"\x89PNG and then some pixels" * 40
 KEY = hashlib.sha256(b"a media key").digest()
 NAME = "mmg.whatsapp.net"
+
+
+def seal(chunks: Iterable[bytes], *, key: bytes, kind: Kind) -> Iterator[bytes]:
+    """What lies at WhatsApp for a file of these chunks."""
+    keys = _expand(key, kind)
+    encryptor = Cipher(AES(keys.cipher), CBC(keys.iv)).encryptor()
+    padder = PKCS7(BLOCK_BYTES * 8).padder()
+    mac = hmac.new(keys.mac, keys.iv, hashlib.sha256)
+    for chunk in chunks:
+        ciphertext = encryptor.update(padder.update(chunk))
+        mac.update(ciphertext)
+        yield ciphertext
+    last = encryptor.update(padder.finalize()) + encryptor.finalize()
+    mac.update(last)
+    yield last + mac.digest()[:MAC_BYTES]
 
 
 def file_of(

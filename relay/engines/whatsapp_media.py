@@ -3,13 +3,12 @@
     media key ──HKDF, by kind──► iv(16) | cipher key(32) | mac key(32)
     at WhatsApp: AES-256-CBC of the file | first 10 bytes of HMAC-SHA256(mac key, iv | ciphertext)
 
-Both directions stream. What `Opener` hands out before `finish` has returned is not proven yet: it must not be shown to
-anybody. Facts from whatsmeow's download.go and upload.go.
+A file is opened as it comes. What `Opener` hands out before `finish` has returned is not proven yet: it must not be shown to
+anybody. Facts from whatsmeow's download.go.
 """
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from cryptography.hazmat.primitives import hashes
@@ -94,18 +93,3 @@ class Opener:
     def _hand_out(self, plain: bytes) -> bytes:
         self._plain.update(plain)
         return plain
-
-
-def seal(chunks: Iterable[bytes], *, key: bytes, kind: Kind) -> Iterator[bytes]:
-    """What lies at WhatsApp for a file of these chunks."""
-    keys = _expand(key, kind)
-    encryptor = Cipher(AES(keys.cipher), CBC(keys.iv)).encryptor()
-    padder = PKCS7(BLOCK_BYTES * 8).padder()
-    mac = hmac.new(keys.mac, keys.iv, hashlib.sha256)
-    for chunk in chunks:
-        ciphertext = encryptor.update(padder.update(chunk))
-        mac.update(ciphertext)
-        yield ciphertext
-    last = encryptor.update(padder.finalize()) + encryptor.finalize()
-    mac.update(last)
-    yield last + mac.digest()[:MAC_BYTES]

@@ -12,7 +12,7 @@ import pytest
 from msgspec import structs
 
 from relay.engines.engine import MediaRef, Received, Revoked, Undecryptable
-from relay.engines.whatsapp_media import MediaDamaged, seal
+from relay.engines.whatsapp_media import MediaDamaged
 from relay.host.media_download import url_of
 from relay.host.media_fetch import MediaFetcher
 from relay.model.ids import SessionId
@@ -23,7 +23,7 @@ from relay.store.pool import Pool
 from relay.vault import DataKey
 from tests.accounts import AT, MARIA, MARIA_CHAT, add_session, received
 from tests.desk import Account, Desk
-from tests.media_files import NAME, PLAIN, MediaServer, Reply, file_of, serve_media
+from tests.media_files import NAME, PLAIN, MediaServer, Reply, file_of, seal, serve_media
 from tests.owing import VAULT, add_endpoint
 
 MAX_BYTES = 200_000

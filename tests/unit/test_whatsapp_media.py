@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from relay.engines.engine import MediaRef
-from relay.engines.whatsapp_media import OVERHEAD_BYTES, Kind, MediaDamaged, Opener, seal
-from tests.media_files import PLAIN, file_of, open_all
+from relay.engines.whatsapp_media import OVERHEAD_BYTES, Kind, MediaDamaged, Opener
+from tests.media_files import PLAIN, file_of, open_all, seal
 
 
 def _expand(key: bytes, info: bytes) -> bytes:
