@@ -42,7 +42,6 @@ class Code(IntEnum):
     HISTORY = 13
     MESSAGE = 17
     RECEIPT = 18
-    OFFLINE_BEGINS = 26
     OFFLINE_DONE = 27
     CALL = 36
     GROUP_CALL = 40

@@ -31,7 +31,6 @@ from relay.engines.jids import (
     chat_of,
     is_group,
     is_own,
-    jid_of,
     named,
     party_of,
     place_of,
@@ -40,18 +39,6 @@ from relay.engines.jids import (
 )
 from relay.engines.protobufs import e2e, neonize
 from relay.model.message import MessageType
-
-__all__ = [
-    "Directory",
-    "entries_of_history",
-    "entry_of_call",
-    "entry_of_message",
-    "entry_of_receipt",
-    "entry_of_undecryptable",
-    "group_of",
-    "jid_of",
-    "text_of",
-]
 
 DecryptVote = Callable[[Any], list[bytes] | None]
 

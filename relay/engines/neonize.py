@@ -24,6 +24,7 @@ from relay.engines import engine as says
 from relay.engines.binding import Code, Library, OnEvent, OnLog, OnText, Proxy, sized
 from relay.engines.channel import Start
 from relay.engines.engine import Entry, Signal
+from relay.engines.jids import jid_of
 from relay.engines.neonize_calls import Calls
 from relay.engines.protobufs import companion, neonize
 from relay.model.errors import NotConnected
@@ -271,7 +272,6 @@ class Account:
         return None if answer.Error else list(answer.PollVoteMessage.selectedOptions)
 
     def _take_state(self, code: int, packed: bytes) -> None:
-        """The rest means nothing here: the account's own description, how much waits."""
         ended = _find_end(code, packed)
         if ended is not None:
             self._end(ended)
@@ -316,7 +316,7 @@ class Account:
     def _say(self, signal: Signal) -> None:
         self._outside.say(self, signal)
 
-    # --- who is who (convert.Directory) -------------------------------------------------------------------------
+    # --- who is who (jids.Directory) ----------------------------------------------------------------------------
 
     @property
     def own(self) -> Party:
@@ -342,7 +342,7 @@ class Account:
     def _look_up(self, function: str, user: str, server: str) -> str | None:
         """The other name of somebody, as far as the library has met them."""
         if user not in self._pairs:
-            jid = convert.jid_of(f"{user}@{server}")
+            jid = jid_of(f"{user}@{server}")
             answer = neonize.GetJIDFromStoreReturnFunction.FromString(
                 self._library.ask(function, self.uuid, *sized(jid))
             )

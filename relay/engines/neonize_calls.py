@@ -13,9 +13,8 @@ from msgspec import structs
 from relay.engines import compose, convert
 from relay.engines.binding import Library, sized
 from relay.engines.compose import Uploaded
-from relay.engines.convert import Directory
 from relay.engines.engine import Group, Outgoing, Sent
-from relay.engines.jids import is_group
+from relay.engines.jids import Directory, is_group, jid_of
 from relay.engines.protobufs import neonize
 from relay.engines.transcode_job import Prepared
 from relay.model.errors import NotConnected, NotFound, OutcomeUnknown, RelayError, SendRejected
@@ -89,9 +88,7 @@ class Calls:
 
     def _send(self, chat: str, message: Any) -> Sent:
         answer = neonize.SendMessageReturnFunction.FromString(
-            self._library.ask(
-                "SendMessage", self._account.uuid, *sized(convert.jid_of(chat)), *sized(message)
-            )
+            self._library.ask("SendMessage", self._account.uuid, *sized(jid_of(chat)), *sized(message))
         )
         if answer.Error:
             raise _send_error(answer.Error)
@@ -145,7 +142,7 @@ class Calls:
         self._account.require_connection()
         error = self._library.call(
             "MarkRead", self._account.uuid, " ".join(wa_ids).encode(), int(datetime.now(UTC).timestamp()),
-            *sized(convert.jid_of(chat)), *sized(convert.jid_of(sender)), b"read",
+            *sized(jid_of(chat)), *sized(jid_of(sender)), b"read",
         )  # fmt: skip
         _raise(error)
 
@@ -153,7 +150,7 @@ class Calls:
         self._account.require_connection()
         _raise(
             self._library.call(
-                "SendChatPresence", self._account.uuid, *sized(convert.jid_of(chat)), 0 if typing else 1, 0
+                "SendChatPresence", self._account.uuid, *sized(jid_of(chat)), 0 if typing else 1, 0
             )
         )
 
@@ -198,7 +195,7 @@ class Calls:
 
     def _ask_group(self, jid: str) -> Any:
         return neonize.GetGroupInfoReturnFunction.FromString(
-            self._library.ask("GetGroupInfo", self._account.uuid, *sized(convert.jid_of(jid)))
+            self._library.ask("GetGroupInfo", self._account.uuid, *sized(jid_of(jid)))
         )
 
     def _goes_by_number(self, group: str) -> bool:
@@ -225,7 +222,7 @@ class Calls:
         self._account.require_connection()
         answer = neonize.GetProfilePictureReturnFunction.FromString(
             self._library.ask(
-                "GetProfilePicture", self._account.uuid, *sized(convert.jid_of(jid)),
+                "GetProfilePicture", self._account.uuid, *sized(jid_of(jid)),
                 *sized(neonize.GetProfilePictureParams()),
             )
         )  # fmt: skip
@@ -236,11 +233,7 @@ class Calls:
 
     def reject_call(self, call_id: str, caller: str) -> None:
         self._account.require_connection()
-        _raise(
-            self._library.call(
-                "RejectCall", self._account.uuid, *sized(convert.jid_of(caller)), call_id.encode()
-            )
-        )
+        _raise(self._library.call("RejectCall", self._account.uuid, *sized(jid_of(caller)), call_id.encode()))
 
     def logout(self) -> None:
         self._account.require_connection()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from relay.engines import convert
 from relay.engines.compose import Uploaded, edit_of, message_of, revoke_of, vote_info
 from relay.engines.engine import Edited, Outgoing, Reacted, Received, Revoked, Target
+from relay.engines.jids import text_of
 from relay.engines.protobufs import e2e, neonize
 from relay.model.errors import NotSupported, SendRejected
 from relay.model.message import MEDIA_TYPES, SENDABLE_TYPES, VIEW_ONCE_TYPES, MessageType
@@ -316,7 +317,7 @@ def test_vote_info(author: str | None, chat: str, known: dict[str, str], sender:
     target = Target(wa_id="3EB0POLL", sender=author, type=MessageType.POLL, sent_at=AT)
     info = vote_info(target, chat, Book(**known))
     where = info.MessageSource
-    assert (convert.text_of(where.Chat), convert.text_of(where.Sender)) == (chat, sender)
+    assert (text_of(where.Chat), text_of(where.Sender)) == (chat, sender)
     assert (where.IsFromMe, where.IsGroup, info.ID) == (from_me, chat == GROUP, "3EB0POLL")
     # Serialising fails where a required field is missing.
     assert neonize.MessageInfo.FromString(info.SerializeToString()) == info

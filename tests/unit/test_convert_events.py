@@ -12,6 +12,7 @@ from relay.engines.engine import (
     Received,
     Undecryptable,
 )
+from relay.engines.jids import jid_of, text_of
 from relay.engines.protobufs import e2e, history, neonize, web
 from relay.model.errors import InvalidInput
 from relay.model.message import MessageType, Party
@@ -263,8 +264,8 @@ def test_group_that_says_little() -> None:
 def test_jids() -> None:
     """There and back, without a device."""
     for written in (MARIA_JID, LID_JID, GROUP, "status@broadcast"):
-        assert convert.text_of(convert.jid_of(written)) == written
-    assert convert.text_of(convert.jid_of("5511912345678.0:12@s.whatsapp.net")) == MARIA_JID
+        assert text_of(jid_of(written)) == written
+    assert text_of(jid_of("5511912345678.0:12@s.whatsapp.net")) == MARIA_JID
     for nonsense in ("", "maria", "@lid", "maria@"):
         with pytest.raises(InvalidInput, match="no WhatsApp JID"):
-            convert.jid_of(nonsense)
+            jid_of(nonsense)
