@@ -11,5 +11,6 @@ once, and `AddressGuard.check` at every connect, which alone is what protects us
 
 import sys
 
-# httpx would load its own command line, and two libraries for terminals with it: 5 MB of each process that uses it.
+# httpx does without its command line where that cannot be imported. It would bring two libraries for terminals along:
+# 6 MB in the host and in the dispatcher, which need them for nothing else.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
