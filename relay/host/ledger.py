@@ -104,11 +104,16 @@ class Ledger:
             return await auth_states.find_auth_state(conn, self._vault, request.tenant_id, request.id)
 
     async def erase_auth(self, request: Request) -> None:
-        """The device is gone: forget its keys and number."""
+        """The device is gone: forget its keys and number. Raises LeaseLost."""
+        await self._persist(lambda: self._erase_auth(request))
+
+    async def _erase_auth(self, request: Request) -> bool:
         async with self._pool.acquire() as conn, conn.transaction():
-            if await leases.is_held(conn, request.id, term=self.term):
-                await auth_states.delete_auth_state(conn, request.id, term=self.term)
-                await sessions.finish_logout(conn, request.id, term=self.term)
+            if not await leases.is_held(conn, request.id, term=self.term):
+                return False
+            await auth_states.delete_auth_state(conn, request.id, term=self.term)
+            await sessions.finish_logout(conn, request.id, term=self.term)
+        return True
 
 
 def _events(request: Request, change: StatusChange, *, tell: bool) -> list[Event]:

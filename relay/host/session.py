@@ -221,7 +221,9 @@ class Session:
 
     async def _logged_out(self, reason: str) -> None:
         await self._stop_engine(keep=False)
-        await self._ledger.erase_auth(self.request)
+        # Where the lease is lost, the write that follows says so.
+        with suppress(LeaseLost):
+            await self._ledger.erase_auth(self.request)
         await self._forget(self.request)
         await self._give_up(SessionStatus.DISCONNECTED, reason)
 

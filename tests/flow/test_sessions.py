@@ -4,12 +4,14 @@ import socket
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from relay.config import Config, Sessions
 from relay.egress.guard import AddressBlocked
-from relay.engines.engine import Crashed, Engine
+from relay.engines.engine import Crashed, Engine, LoggedOut
+from relay.host import ledger
 from relay.host.session import Session
 from relay.store import sessions
 from relay.store.auth_states import AuthState
@@ -146,6 +148,34 @@ async def test_a_logout_by_the_phone_erases_the_auth_state(
     assert await pool.fetchval("SELECT count(*) FROM whatsapp_auth_state") == 0
     await hosting.connect(account)
     await hosting.reaches(account, "connecting", "waiting_for_scan")
+
+
+async def test_a_logout_outlives_a_database_that_is_away(
+    hosting: Hosting, account: Account, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The phone removes the device while Postgres is away: what is to be erased is erased when it is back."""
+    monkeypatch.setattr(ledger, "_AWAY_SECONDS", 0)
+    await hosting.link(account)
+    session = hosting.host._held[account[1]].session
+    assert session.engine is not None
+    session._ledger._pool = Away(pool, times=2)  # type: ignore[assignment]
+    await session.handle(session.engine, LoggedOut())
+    assert (await hosting.session(account)).reason == "logged_out"
+    assert await pool.fetchval("SELECT count(*) FROM whatsapp_auth_state") == 0
+
+
+class Away:
+    """A pool that cannot be reached at first."""
+
+    def __init__(self, pool: Pool, *, times: int) -> None:
+        self._pool = pool
+        self._times = times
+
+    def acquire(self) -> Any:
+        if self._times:
+            self._times -= 1
+            raise ConnectionRefusedError
+        return self._pool.acquire()
 
 
 async def test_disconnect_keeps_the_link_and_logout_ends_it(
