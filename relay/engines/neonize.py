@@ -15,6 +15,7 @@ import ctypes
 import secrets
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from typing import Any, Protocol
@@ -337,19 +338,25 @@ class Account:
         return self._look_up("GetLIDFromPN", pn, "s.whatsapp.net")
 
     def learn(self, pn: str, lid: str) -> None:
-        self._pairs[pn], self._pairs[lid] = lid, pn
+        self._remember({pn: lid, lid: pn})
+
+    def _remember(self, pairs: dict[str, str | None]) -> None:
+        if len(self._pairs) >= _PAIRS_KEPT:
+            self._pairs.clear()
+        self._pairs.update(pairs)
 
     def _look_up(self, function: str, user: str, server: str) -> str | None:
         """The other name of somebody, as far as the library has met them."""
-        if user not in self._pairs:
-            jid = jid_of(f"{user}@{server}")
-            answer = neonize.GetJIDFromStoreReturnFunction.FromString(
-                self._library.ask(function, self.uuid, *sized(jid))
-            )
-            if len(self._pairs) >= _PAIRS_KEPT:
-                self._pairs.clear()
-            self._pairs[user] = answer.Jid.User or None
-        return self._pairs[user]
+        with suppress(KeyError):
+            # In one step: the history's thread, or a call's, may clear them meanwhile.
+            return self._pairs[user]
+        jid = jid_of(f"{user}@{server}")
+        answer = neonize.GetJIDFromStoreReturnFunction.FromString(
+            self._library.ask(function, self.uuid, *sized(jid))
+        )
+        other: str | None = answer.Jid.User or None
+        self._remember({user: other})
+        return other
 
 
 def _find_end(code: int, packed: bytes) -> Signal | None:
