@@ -101,7 +101,7 @@ def _prepare(job: Job, source: BinaryIO, target: BinaryIO) -> Found:
             return transcode_picture.prepare_sticker(source, target)
         case MessageType.VIDEO:
             return transcode_film.prepare_video(source, target)
-    raise NotImplementedError(job.kind)
+    raise AssertionError(f"nobody has a {job.kind} converted")
 
 
 if __name__ == "__main__":

@@ -107,8 +107,6 @@ def new_message(record: Record, known: Known) -> NewMessage | None:
                 type=MessageType.UNSUPPORTED,
                 content=PLACEHOLDER,
                 wa_id=entry.wa_id,
-                reply_to=None,
-                mentions=[],
             )
         case Reacted():
             row = _row(record, known, entry.sender, from_me=entry.from_me, chat=entry.chat, at=entry.at)
@@ -119,8 +117,6 @@ def new_message(record: Record, known: Known) -> NewMessage | None:
                 content={"emoji": entry.emoji, "waMessageId": entry.wa_id},
                 # WhatsApp gives a reaction no name of its own.
                 wa_id=f"{entry.wa_id}/{entry.at.timestamp():.3f}",
-                reply_to=None,
-                mentions=[],
             )
         case Called():
             chat = sender_of(entry.sender, from_me=False)
@@ -131,8 +127,6 @@ def new_message(record: Record, known: Known) -> NewMessage | None:
                 type=MessageType.CALL,
                 content={"video": entry.video},
                 wa_id=entry.call_id,
-                reply_to=None,
-                mentions=[],
             )
         case Edited() | Revoked() | Acknowledged():
             return None

@@ -77,8 +77,8 @@ class NewMessage(Struct, frozen=True, kw_only=True):
     content: dict[str, Any]
     status: str
     wa_id: str
-    reply_to: str | None
-    mentions: list[str]
+    reply_to: str | None = None
+    mentions: list[str] = []
     sent_at: datetime
 
 
