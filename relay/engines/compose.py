@@ -11,20 +11,19 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from msgspec import Struct
-
 from relay.engines.contents import given
 from relay.engines.engine import Outgoing, Target
 from relay.engines.jids import Directory, bare, chat_of, empty_jid, is_group, jid_of, party_of
 from relay.engines.protobufs import e2e, neonize
+from relay.engines.transcode_job import Description
 from relay.model.errors import NotSupported, SendRejected
 from relay.model.message import MEDIA_TYPES, TARGETED_TYPES, VIEW_ONCE_TYPES, MessageType
 
 _POLL_SECRET_BYTES = 32
 
 
-class Uploaded(Struct, frozen=True, kw_only=True):
-    """A file that lies at WhatsApp, and what is known of it."""
+class Uploaded(Description, frozen=True, kw_only=True):
+    """A file that lies at WhatsApp."""
 
     url: str
     direct_path: str
@@ -32,16 +31,7 @@ class Uploaded(Struct, frozen=True, kw_only=True):
     sha256: bytes
     encrypted_sha256: bytes
     size_bytes: int
-    mimetype: str
     file_name: str | None = None
-    seconds: int | None = None
-    width: int | None = None
-    height: int | None = None
-    thumbnail: bytes | None = None
-    """A small JPEG."""
-    waveform: bytes | None = None
-    """Of a voice note: 64 bytes of 0 to 100."""
-    animated: bool = False
 
 
 def message_of(

@@ -16,7 +16,7 @@ from relay.engines.compose import Uploaded
 from relay.engines.engine import Group, Outgoing, Sent
 from relay.engines.jids import Directory, is_group, jid_of
 from relay.engines.protobufs import neonize
-from relay.engines.transcode_job import Prepared
+from relay.engines.transcode_job import Prepared, description_of
 from relay.model.errors import NotConnected, NotFound, OutcomeUnknown, RelayError, SendRejected
 from relay.model.message import MessageType
 
@@ -113,14 +113,8 @@ class Calls:
             sha256=response.FileSHA256,
             encrypted_sha256=response.FileEncSHA256,
             size_bytes=response.FileLength,
-            mimetype=prepared.mimetype,
             file_name=outgoing.media.file_name if outgoing.media else None,
-            seconds=prepared.seconds,
-            width=prepared.width,
-            height=prepared.height,
-            thumbnail=prepared.thumbnail,
-            waveform=prepared.waveform,
-            animated=prepared.animated,
+            **description_of(prepared),
         )
 
     def _build_vote(self, outgoing: Outgoing) -> Any:

@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from relay.engines.engine import Media
-from relay.engines.transcode_job import TOO_COSTLY, Found, Job, Limits, Prepared, Refused
+from relay.engines.transcode_job import TOO_COSTLY, Found, Job, Limits, Prepared, Refused, description_of
 from relay.model.errors import SendRejected
 from relay.model.message import MessageType
 
@@ -79,14 +79,8 @@ async def prepare(
         raise SendRejected(answer.detail, code=CODE)
     return Prepared(
         path=str(target) if answer.converted else media.path,
-        mimetype=answer.mimetype,
         size_bytes=target.stat().st_size if answer.converted else media.size_bytes,
-        seconds=answer.seconds,
-        width=answer.width,
-        height=answer.height,
-        thumbnail=answer.thumbnail,
-        waveform=answer.waveform,
-        animated=answer.animated,
+        **description_of(answer),
     )
 
 

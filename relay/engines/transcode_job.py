@@ -5,6 +5,8 @@
 The child reads a stranger's file, so its words are a claim: they are decoded by these types and hold no path.
 """
 
+from typing import Any
+
 from msgspec import Struct
 
 from relay.model.message import MessageType
@@ -28,31 +30,10 @@ class Job(Struct, frozen=True, kw_only=True):
     limits: Limits
 
 
-class Found(Struct, frozen=True, kw_only=True, tag="found"):
-    """The file can be sent: as it is, or as `target` when it was converted."""
+class Description(Struct, frozen=True, kw_only=True):
+    """What a client is told of a file besides its bytes; what does not apply is None."""
 
-    converted: bool = False
     mimetype: str
-    seconds: int | None = None
-    width: int | None = None
-    height: int | None = None
-    thumbnail: bytes | None = None
-    waveform: bytes | None = None
-    animated: bool = False
-
-
-class Refused(Struct, frozen=True, kw_only=True, tag="refused"):
-    """`detail` is a sentence for people."""
-
-    detail: str
-
-
-class Prepared(Struct, frozen=True, kw_only=True):
-    """A file that is ready to upload. `path` is the original's when nothing had to be converted."""
-
-    path: str
-    mimetype: str
-    size_bytes: int
     seconds: int | None = None
     width: int | None = None
     height: int | None = None
@@ -61,6 +42,30 @@ class Prepared(Struct, frozen=True, kw_only=True):
     waveform: bytes | None = None
     """A voice note's 64 bars, each 0 to 100."""
     animated: bool = False
+
+
+def description_of(file: Description) -> dict[str, Any]:
+    """Its fields, to describe another one by."""
+    return {name: getattr(file, name) for name in Description.__struct_fields__}
+
+
+class Found(Description, frozen=True, kw_only=True, tag="found"):
+    """The file can be sent: as it is, or as `target` when it was converted."""
+
+    converted: bool = False
+
+
+class Refused(Struct, frozen=True, kw_only=True, tag="refused"):
+    """`detail` is a sentence for people."""
+
+    detail: str
+
+
+class Prepared(Description, frozen=True, kw_only=True):
+    """A file that is ready to upload. `path` is the original's when nothing had to be converted."""
+
+    path: str
+    size_bytes: int
 
 
 class Refusal(Exception):
