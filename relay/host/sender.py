@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
@@ -28,13 +29,15 @@ from relay.store.contacts import Meeting
 from relay.store.doorbell import Doorbell
 from relay.store.inbound import ChatMove
 from relay.store.outgoing import Claimed, Settlement
-from relay.store.pool import Connection, Pool
+from relay.store.pool import DATABASE_AWAY, Connection, Pool
 
 log = logging.getLogger(__name__)
 
 _SLOTS_PER_SESSION = 8
 _LOOK_GAP_SECONDS = 0.005
 """Looks this far apart find enough at once to be cheap."""
+_FORGETFUL_SECONDS = 5.0
+"""Settlements are committed without waiting for the disk; an outage is noticed within a second or two."""
 _TYPING_SECONDS_PER_CHARACTER = 0.04
 _TYPING_MOST_SECONDS = 6.0
 
@@ -65,6 +68,8 @@ class Sender:
         self._budget = Budget(pool)
         self._in_flight: dict[MessageId, tuple[Claimed, asyncio.Task[None]]] = {}
         self._settlements: list[Settlement] = []
+        self._lately: deque[tuple[float, Settlement, tuple[Claimed, asyncio.Task[None]]]] = deque()
+        """Settled a moment ago: a database that dies then may forget it, and is told again."""
         self._looked_at = 0.0
         self._in_doubt = False
 
@@ -72,6 +77,13 @@ class Sender:
 
     async def work(self) -> bool:
         """Claim what may go now and start sending it; True when something went."""
+        try:
+            return await self._work()
+        except DATABASE_AWAY:
+            self._tell_again()
+            raise
+
+    async def _work(self) -> bool:
         await asyncio.sleep(max(0.0, self._looked_at + _LOOK_GAP_SECONDS - time.monotonic()))
         self._looked_at = time.monotonic()
         slots = self._slots()
@@ -209,6 +221,24 @@ class Sender:
         batch = self._settlements[:]
         if not batch:
             return False
+        try:
+            return await self._settle(batch)
+        except DATABASE_AWAY:
+            self._tell_again()
+            raise
+
+    def _tell_again(self) -> None:
+        """What is stored already is not moved by it."""
+        now = time.monotonic()
+        for settled_at, settlement, sent in self._lately:
+            if now - settled_at < _FORGETFUL_SECONDS and settlement.id not in self._in_flight:
+                self._in_flight[settlement.id] = sent
+                self._settlements.append(settlement)
+        self._lately.clear()
+        if self._settlements:
+            self.settle_bell.ring()
+
+    async def _settle(self, batch: list[Settlement]) -> bool:
         async with self._pool.acquire() as conn, conn.transaction():
             await contacts.resolve(conn, self._met(batch))
             rows = await outgoing.settle_messages(conn, batch)
@@ -217,8 +247,11 @@ class Sender:
             owed = await outbox.insert_events(conn, events)
         # Only now: a settlement that was not stored is stored next time.
         del self._settlements[: len(batch)]
+        now = time.monotonic()
         for settlement in batch:
-            self._in_flight.pop(settlement.id, None)
+            self._lately.append((now, settlement, self._in_flight.pop(settlement.id)))
+        while now - self._lately[0][0] > _FORGETFUL_SECONDS:
+            self._lately.popleft()
         self._ring(owed=owed)
         return True
 
