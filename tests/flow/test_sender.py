@@ -294,3 +294,24 @@ async def test_a_message_of_a_deleted_session_is_not_taken(hosting: Hosting, poo
     await pool.execute("DELETE FROM whatsapp_sessions WHERE id = $1", account[1])
     await hosting.queue(account, "too late")
     assert await pool.fetchval("SELECT count(*) FROM whatsapp_messages") == 0
+
+
+async def test_a_settlement_that_a_crash_undid_is_told_again(
+    hosting: Hosting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that dies may forget the last moment: a message that went out is not left in `sending`, nor sent twice."""
+    account = await linked(hosting)
+    messages = await hosting.queue(account, "Bom dia")
+    await hosting.settled(messages, "sent")
+    await hosting.pool.execute("UPDATE whatsapp_messages SET status = 'sending', wa_id = NULL")
+
+    async def away(*_: Any) -> None:
+        raise ConnectionRefusedError
+
+    with monkeypatch.context() as outage:
+        outage.setattr(outgoing, "list_ready", away)
+        await hosting.queue(account, "Tudo bem?")
+        with pytest.raises(ConnectionRefusedError):
+            await hosting.host.sender.work()
+    await hosting.settled(messages, "sent")
+    assert await hosting.pool.fetchval("SELECT wa_id FROM whatsapp_messages WHERE id = $1", messages[0])
