@@ -303,6 +303,8 @@ async def test_a_settlement_that_a_crash_undid_is_told_again(
     account = await linked(hosting)
     messages = await hosting.queue(account, "Bom dia")
     await hosting.settled(messages, "sent")
+    wa_id = "SELECT wa_id FROM whatsapp_messages WHERE id = $1"
+    named = await hosting.pool.fetchval(wa_id, messages[0])
     await hosting.pool.execute("UPDATE whatsapp_messages SET status = 'sending', wa_id = NULL")
 
     async def away(*_: Any) -> None:
@@ -314,4 +316,4 @@ async def test_a_settlement_that_a_crash_undid_is_told_again(
         with pytest.raises(ConnectionRefusedError):
             await hosting.host.sender.work()
     await hosting.settled(messages, "sent")
-    assert await hosting.pool.fetchval("SELECT wa_id FROM whatsapp_messages WHERE id = $1", messages[0])
+    assert await hosting.pool.fetchval(wa_id, messages[0]) == named
