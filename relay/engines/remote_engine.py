@@ -60,6 +60,8 @@ class RemoteEngine:
         self._process: Process | None = None
         self._linked: Linked | None = None
         self._heard_end = False
+        self._is_removed = False
+        """From the account, by WhatsApp's word; the library wipes its file in its own time."""
         self._degraded_at: float | None = None
         self._following: asyncio.Task[None] | None = None
 
@@ -72,7 +74,7 @@ class RemoteEngine:
             # What is over still has its place in the process.
             await self.stop()
         account = self._account
-        self._heard_end, self._degraded_at = False, None
+        self._heard_end, self._is_removed, self._degraded_at = False, False, None
         ready = await asyncio.to_thread(
             self._file.make_ready, term=account.term, auth=account.auth, auth_term=account.auth_term
         )
@@ -117,7 +119,7 @@ class RemoteEngine:
             case Restored() | Connected():
                 self._degraded_at = None
             case LoggedOut():
-                self._heard_end = True
+                self._heard_end = self._is_removed = True
                 self._account = structs.replace(self._account, auth=None)
             case _ if not isinstance(signal, _CODES) and signal != _AWAY:
                 self._heard_end = True
@@ -171,14 +173,14 @@ class RemoteEngine:
 
     async def logout(self) -> None:
         await self._call("logout")
-        self._heard_end = True
+        self._heard_end = self._is_removed = True
         self._account = structs.replace(self._account, auth=None)
 
     async def forget(self) -> None:
         await asyncio.to_thread(self._file.remove)
 
     async def snapshot(self) -> bytes | None:
-        if self.is_linking:
+        if self.is_linking or self._is_removed:
             return None
         return await asyncio.to_thread(self._file.snapshot)
 
