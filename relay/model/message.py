@@ -73,6 +73,8 @@ class Origin(StrEnum):
     PHONE = "phone"
     """The account's owner, on a device that is not this one."""
     API = "api"
+    PERSON = "person"
+    """Somebody of the tenant's, through the API: the bot keeps quiet then, as it does after `phone`."""
     BOT = "bot"
 
 

@@ -80,6 +80,20 @@ class SessionLimits(Struct, frozen=True, kw_only=True, rename="camel", forbid_un
     """Type before a send and leave uneven gaps, as a person does."""
 
 
+class BotSettings(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """How rules and agents behave in a session whose `automation` is on."""
+
+    agent: str | None = None
+    """The agent, by name, that gets what no rule answers."""
+    pause_seconds: float = 7200
+    """How long the bot keeps quiet in a chat where a person has answered."""
+    offline_seconds: float = 300
+    """Older messages that arrive late, after the session was offline, are not answered."""
+    replies_per_minute: int = 5
+    replies_per_hour: int = 60
+    """In one chat."""
+
+
 class Session(Struct, frozen=True, kw_only=True):
     id: SessionId
     tenant_id: TenantId
@@ -91,6 +105,7 @@ class Session(Struct, frozen=True, kw_only=True):
     phone: str | None
     limits: SessionLimits
     automation: bool
+    bot: BotSettings
     has_proxy: bool
     link_method: Literal["qr", "code"]
     link_phone: str | None

@@ -12,7 +12,7 @@ import msgspec
 
 from relay.model.errors import NotFound
 from relay.model.ids import SessionId, TenantId
-from relay.model.session import TRANSITIONS, Session, SessionLimits, SessionStatus
+from relay.model.session import TRANSITIONS, BotSettings, Session, SessionLimits, SessionStatus
 from relay.store.pool import Connection
 
 # A holder that is gone cannot write that it is, nor can one that never came: the reader sees it by the lease.
@@ -46,6 +46,7 @@ def _session(row: Any) -> Session:
         phone=row["phone"],
         limits=msgspec.convert(row["limits"], SessionLimits),
         automation=row["automation"],
+        bot=msgspec.convert(row["bot"], BotSettings),
         has_proxy=row["proxy"] is not None,
         link_method=row["link_method"],
         link_phone=row["link_phone"],

@@ -1,0 +1,180 @@
+"""What a decision comes to, and what it may have to ask for on the way. Data only.
+
+    decide(situation, book) ──► Need … (an answer is sent back in) … ──► Outcome
+
+A decision is a generator that touches nothing: whoever drives it does what it needs, and writes what it came to.
+"""
+
+from collections.abc import Generator
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct, field
+
+from relay.replies.situation import FlowState
+
+
+class Cause(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Why the bot said something; kept with the message (`automation` on the wire)."""
+
+    rule_set: str | None = None
+    version: int | None = None
+    """Of the rule set; None for an operator's file."""
+    rule: str | None = None
+    flow: str | None = None
+    step: str | None = None
+    agent: str | None = None
+    plugin: str | None = None
+    message_id: str | None = None
+    """The message that is answered."""
+
+
+class Planned(Struct, frozen=True, kw_only=True):
+    """A message to be sent. `content` is as the API takes it for `type`; a file given by `url` is fetched first."""
+
+    type: str
+    content: dict[str, Any]
+    quote: bool = False
+    typing_seconds: float = 0
+    wait_seconds: float = 0
+    """After the one before it."""
+    cause: Cause
+
+
+class AgentTurn(Struct, frozen=True, kw_only=True):
+    """The message is an agent's to answer."""
+
+    agent: str
+    debounce_seconds: float
+    fallback: str | None = None
+    cause: Cause
+
+
+class Emitted(Struct, frozen=True, kw_only=True):
+    """An event for the tenant: `automation.handoff`, `.paused`, `.resumed`, or `.event`."""
+
+    type: str
+    data: dict[str, Any]
+
+
+Verdict = Literal["guarded", "flow", "rules", "plugin", "agent", "none"]
+
+
+class Note(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One line of the explanation: what was looked at, and how it came out."""
+
+    rule_set: str | None = None
+    rule: str | None = None
+    flow: str | None = None
+    step: str | None = None
+    fired: bool = False
+    code: str
+    """`guard.paused`, `trigger.no_match`, `condition.time`, `fired` …"""
+    detail: str
+    """A sentence for people."""
+
+
+class Outcome(Struct, kw_only=True):
+    """Collected while deciding. What is None or empty stays as it is."""
+
+    verdict: Verdict = "none"
+    cause: Cause = Cause()
+    """What answered first."""
+    messages: list[Planned] = field(default_factory=list)
+    shadow: list[Planned] = field(default_factory=list)
+    """What shadow rules would have sent."""
+    shadow_causes: list[Cause] = field(default_factory=list)
+    fired: list[Cause] = field(default_factory=list)
+    set: dict[str, Any] = field(default_factory=dict)
+    """Variables, rendered."""
+    remember_seconds: float = 90 * 86_400
+    unset: list[str] = field(default_factory=list)
+    tag: list[str] = field(default_factory=list)
+    untag: list[str] = field(default_factory=list)
+    flow: FlowState | None = None
+    end_flow: bool = False
+    cooldowns: dict[str, datetime] = field(default_factory=dict)
+    """Rules that fired, by `set/rule`, with the instant until which that is remembered."""
+    pause_until: datetime | None = None
+    resume: bool = False
+    takeover: bool = False
+    """A person answered: what the bot has queued in this chat is taken back, an agent's turn ends."""
+    agent: AgentTurn | None = None
+    stop_agent: bool = False
+    events: list[Emitted] = field(default_factory=list)
+    match: dict[str, str] = field(default_factory=dict)
+    """The named groups of the regex that matched."""
+    notes: list[Note] = field(default_factory=list)
+
+
+# --- needs --------------------------------------------------------------------------------------------------------
+
+
+class HttpCall(Struct, frozen=True, kw_only=True):
+    """Answered with HttpAnswer."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: Any
+    timeout_seconds: float
+    key: str
+    """The same when a crash makes the call happen again: sent as Idempotency-Key."""
+
+
+class HttpAnswer(Struct, frozen=True, kw_only=True):
+    """`error`: a sentence, where there was no answer."""
+
+    status: int = 0
+    text: str = ""
+    json: Any = None
+    error: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None and 200 <= self.status < 400
+
+
+class AskCondition(Struct, frozen=True, kw_only=True):
+    """A plugin's condition; answered with True or False (also where the plugin failed)."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+class AskAction(Struct, frozen=True, kw_only=True):
+    """A plugin's action; answered with PluginAnswer."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+class AskPlugins(Struct, frozen=True, kw_only=True):
+    """No rule has answered: do plugins? Answered with PluginAnswer."""
+
+
+class PluginAnswer(Struct, frozen=True, kw_only=True):
+    """What a plugin wants done; nothing where it failed."""
+
+    plugin: str | None = None
+    """The one that answered."""
+    messages: list[Planned] = field(default_factory=list)
+    set: dict[str, Any] = field(default_factory=dict)
+    tag: list[str] = field(default_factory=list)
+    untag: list[str] = field(default_factory=list)
+    handled: bool = False
+    """Nobody else is to answer."""
+    handoff: bool = False
+    pause_seconds: float | None = None
+    result: Any = None
+    """Of an action: `{{ plugin }}` in the templates after it."""
+
+
+class BeforeReply(Struct, frozen=True, kw_only=True):
+    """Plugins may change or drop what is about to be sent; answered with `list[Planned]`."""
+
+    messages: list[Planned]
+
+
+Need: TypeAlias = HttpCall | AskCondition | AskAction | AskPlugins | BeforeReply
+Decision: TypeAlias = Generator[Need, Any, Outcome]
