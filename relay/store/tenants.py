@@ -112,3 +112,23 @@ async def get_data_key(conn: Connection, vault: Vault, tenant_id: TenantId) -> D
     if wrapped is None:
         raise NotFound("There is no such company.")
     return vault.unwrap(wrapped, tenant_id)
+
+
+_RAISE_RULES_VERSION = "UPDATE tenants SET rules_version = rules_version + 1 WHERE id = $1"
+
+
+async def raise_rules_version(conn: Connection, tenant_id: TenantId) -> None:
+    """Say that the tenant's rules or agents have changed; in the transaction that changes them. Raises NotFound."""
+    if await conn.execute(_RAISE_RULES_VERSION, tenant_id) == "UPDATE 0":
+        raise NotFound("There is no such company.")
+
+
+_RULES_VERSION = "SELECT rules_version FROM tenants WHERE id = $1"
+
+
+async def get_rules_version(conn: Connection, tenant_id: TenantId) -> int:
+    """A number that every change of the tenant's rules or agents raises. Raises NotFound."""
+    version: int | None = await conn.fetchval(_RULES_VERSION, tenant_id)
+    if version is None:
+        raise NotFound("There is no such company.")
+    return version
