@@ -19,6 +19,7 @@ from msgspec import Struct, structs
 from relay.host.budget import Budget
 from relay.model.errors import Conflict, NotFound, NotReady, RateLimited
 from relay.model.ids import SessionId, TenantId
+from relay.model.message import Origin
 from relay.model.session import SessionLimits
 from relay.store import chats, idempotency, outgoing, sessions
 from relay.store.doorbell import Doorbell
@@ -157,6 +158,8 @@ class Acceptor:
                 taken = await outgoing.insert_accepted(conn, [one.message for one in batch])
                 results = [None if one.message.id in taken else NotFound(_NO_SESSION) for one in batch]
         self._doorbell.ring("outgoing")
+        if any(one.message.origin == Origin.PERSON for one in batch):
+            self._doorbell.ring("replies")
         return results
 
 

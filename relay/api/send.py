@@ -24,7 +24,7 @@ from relay.api.waiting import wait_for
 from relay.api.wire import In, Out
 from relay.model.errors import InvalidInput, NotFound, RelayError
 from relay.model.ids import MessageId, TenantId, new_message_id
-from relay.model.message import MEDIA_TYPES, SENDABLE_TYPES, Message, MessageStatus, MessageType
+from relay.model.message import MEDIA_TYPES, SENDABLE_TYPES, Message, MessageStatus, MessageType, Origin
 from relay.model.tenant import Scope
 from relay.store import idempotency, messages
 from relay.store.idempotency import Answer, Place
@@ -47,6 +47,8 @@ class SendIn(In, frozen=True, kw_only=True):
     mentions: Annotated[list[Annotated[str, Meta(max_length=100)]], Meta(max_length=1024)] = field(
         default_factory=list
     )
+    by_person: bool = False
+    """A person wrote this: the bot keeps quiet in that chat for the session's `bot.pauseSeconds`."""
     company_id: str | None = None
 
 
@@ -155,7 +157,7 @@ async def _message(services: Services, sending: Sending, data: SendIn, message_i
         tenant_id=sending.tenant_id,
         session_id=sending.id,
         chat=chat,
-        origin="api",
+        origin=Origin.PERSON if data.by_person else Origin.API,
         type=data.type,
         content=content,
         reply_to=data.reply_to,

@@ -33,32 +33,54 @@ class Accepted(Struct, frozen=True, kw_only=True):
     mentions: list[str]
     budgeted: bool
     at: datetime
+    automation: dict[str, Any] | None = None
+    """Why a bot says it, see Cause."""
+    answers: str | None = None
+    """What it answers; with `answer_number` it is there once, however often it is inserted."""
+    answer_number: int | None = None
+    typing_seconds: float = 0
+    """Shown before it is sent."""
+    due_at: datetime | None = None
+    """Not sent before."""
 
 
 _INSERT = """
     WITH living AS MATERIALIZED (
         -- A session that is being deleted takes no more.
-        SELECT id, tenant_id FROM whatsapp_sessions WHERE id = ANY ($3) ORDER BY id FOR KEY SHARE
+        SELECT id, tenant_id, automation FROM whatsapp_sessions WHERE id = ANY ($3) ORDER BY id FOR KEY SHARE
+    ), taken AS (
+        INSERT INTO whatsapp_messages (id, tenant_id, session_id, chat, direction, origin, sender, type, content,
+                                       status, reply_to, mentions, budgeted, sent_at, automation, answers,
+                                       answer_number, typing_seconds, due_at, history)
+        SELECT m.id, m.tenant_id, session_id, chat, 'outgoing', origin, 'me', type, content, 'queued', reply_to,
+               ARRAY (SELECT jsonb_array_elements_text(mentions -> 'all')), budgeted, at, m.automation, answers,
+               answer_number, typing_seconds,
+               -- Behind a message that waits for its budget it waits as long.
+               greatest(m.due_at, (
+                   SELECT max(e.due_at) FROM whatsapp_messages e
+                   WHERE e.session_id = m.session_id AND e.chat = m.chat AND e.status IN ('queued', 'sending'))),
+               jsonb_build_array(jsonb_build_object('status', 'queued', 'at', at))
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[],
+                    $8::text[], $9::jsonb[], $10::bool[], $11::timestamptz[], $12::jsonb[], $13::text[],
+                    $14::smallint[], $15::real[], $16::timestamptz[])
+          AS m (id, tenant_id, session_id, chat, origin, type, content, reply_to, mentions, budgeted, at, automation,
+                answers, answer_number, typing_seconds, due_at)
+        JOIN living s ON s.id = m.session_id AND s.tenant_id = m.tenant_id
+        ON CONFLICT (answers, answer_number) WHERE answers IS NOT NULL DO NOTHING
+        RETURNING id, tenant_id, session_id, chat, origin
+    ), asked AS (
+        -- Where a person has written the bot is to keep quiet.
+        INSERT INTO reply_tasks (message_id, tenant_id, session_id, chat)
+        SELECT t.id, t.tenant_id, t.session_id, t.chat
+        FROM taken t JOIN living s ON s.id = t.session_id WHERE t.origin = 'person' AND s.automation
     )
-    INSERT INTO whatsapp_messages (id, tenant_id, session_id, chat, direction, origin, sender, type, content, status,
-                                   reply_to, mentions, budgeted, due_at, sent_at, history)
-    SELECT m.id, m.tenant_id, session_id, chat, 'outgoing', origin, 'me', type, content, 'queued', reply_to,
-           ARRAY (SELECT jsonb_array_elements_text(mentions -> 'all')), budgeted,
-           -- Behind a message that waits for its budget it waits as long.
-           (SELECT max(e.due_at) FROM whatsapp_messages e
-            WHERE e.session_id = m.session_id AND e.chat = m.chat AND e.status IN ('queued', 'sending')), at,
-           jsonb_build_array(jsonb_build_object('status', 'queued', 'at', at))
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::text[],
-                $9::jsonb[], $10::bool[], $11::timestamptz[])
-      AS m (id, tenant_id, session_id, chat, origin, type, content, reply_to, mentions, budgeted, at)
-    JOIN living s ON s.id = m.session_id AND s.tenant_id = m.tenant_id
-    RETURNING id
+    SELECT id FROM taken
 """
 _MENTIONS = Accepted.__struct_fields__.index("mentions")
 
 
 async def insert_accepted(conn: Connection, messages: Sequence[Accepted]) -> set[MessageId]:
-    """Queue a batch; answers the ids taken. Ring `outgoing` after the commit."""
+    """Queue a batch; answers the ids taken. Ring `outgoing` after the commit, and `replies` for a person's."""
     columns = [[getattr(message, name) for message in messages] for name in Accepted.__struct_fields__]
     # A list in an array would be taken for one more dimension of it.
     columns[_MENTIONS] = [{"all": message.mentions} for message in messages]

@@ -1,6 +1,7 @@
 """What a host reads of the queue of sends: the message that each is about, and no more pages than it must."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -92,3 +93,39 @@ async def test_a_look_at_the_queue_does_not_read_the_table(conn: Connection) -> 
     assert await pages(conn, outgoing._LIST_READY, *asked) < 8 * 30
     await conn.execute("ANALYZE whatsapp_messages")
     assert await pages(conn, outgoing._LIST_READY, *asked) < 8 * 30
+
+
+async def test_an_answer_is_queued_once(conn: Connection) -> None:
+    """Answer number 0 to a message is there once, however often it is inserted; what has no number is not held back."""
+    account = await add_session(conn)
+    answer: dict[str, Any] = {"origin": "bot", "answers": _FIRST, "automation": {"rule": "hours"}}
+    first = await queue(conn, account, **answer, answer_number=0, typing_seconds=2)
+    await queue(conn, account, **answer, answer_number=0)
+    second = await queue(conn, account, **answer, answer_number=1)
+    plain = [await queue(conn, account) for _ in range(2)]
+    rows = await conn.fetch("SELECT * FROM whatsapp_messages ORDER BY id")
+    assert [row["id"] for row in rows] == [first, second, *plain]
+    told = {name: rows[0][name] for name in ("origin", "automation", "answers", "answer_number")}
+    assert told == {**answer, "answer_number": 0}
+    assert rows[0]["typing_seconds"] == 2
+
+
+async def test_a_message_waits_for_its_time_and_for_its_chat(conn: Connection) -> None:
+    """It is due when it says, or when what is queued before it in the chat is, whichever is later."""
+    account = await add_session(conn)
+    late, later = AT + timedelta(minutes=5), AT + timedelta(minutes=9)
+    for due_at in (late, None, AT, later, None):
+        await queue(conn, account, due_at=due_at)
+    await queue(conn, account, chat="5511999990002@s.whatsapp.net")
+    due = [row["due_at"] for row in await conn.fetch("SELECT due_at FROM whatsapp_messages ORDER BY id")]
+    assert due == [late, late, late, later, later, None]
+
+
+async def test_a_persons_message_is_told_to_the_bot(conn: Connection) -> None:
+    """A reply task for it where automation is on; none for the API's own, for a bot's, or with automation off."""
+    on, off = await add_session(conn, automation=True), await add_session(conn)
+    person = await queue(conn, on, origin="person")
+    for account, origin in ((on, "api"), (on, "bot"), (off, "person")):
+        await queue(conn, account, origin=origin)
+    tasks = await conn.fetch("SELECT message_id, tenant_id, session_id, chat FROM reply_tasks")
+    assert [tuple(task) for task in tasks] == [(person, *on, MARIA_CHAT)]
