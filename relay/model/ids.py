@@ -22,6 +22,9 @@ MediaId = NewType("MediaId", str)
 EventId = NewType("EventId", str)
 EndpointId = NewType("EndpointId", str)
 DeliveryId = NewType("DeliveryId", str)
+AgentId = NewType("AgentId", str)
+TurnId = NewType("TurnId", str)
+CallId = NewType("CallId", str)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
@@ -77,6 +80,18 @@ def new_event_id() -> EventId:
 
 def new_endpoint_id() -> EndpointId:
     return EndpointId(_new("ep_"))
+
+
+def new_agent_id() -> AgentId:
+    return AgentId(_new("agt_"))
+
+
+def new_turn_id() -> TurnId:
+    return TurnId(_new("trn_"))
+
+
+def new_call_id() -> CallId:
+    return CallId(_new("cal_"))
 
 
 def new_claim() -> str:

@@ -15,6 +15,7 @@ _OWNERS: dict[str, tuple[str, ...]] = {
     "ep": (_OWNER.format("endpoints", "id"),),
     "evt": (_OWNER.format("events", "id"),),
     "dlv": (_OWNER.format("deliveries", "id"), _OWNER.format("attempts", "delivery_id")),
+    "agt": (_OWNER.format("agents", "id"),),
     "key": (_OWNER.format("api_keys", "id"),),
 }
 
