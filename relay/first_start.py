@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from relay.config import Config
 from relay.model.api_key import new_key
 from relay.model.ids import TenantId, new_session_id, new_tenant_id
-from relay.model.session import SessionLimits
+from relay.model.session import BotSettings, SessionLimits
 from relay.model.tenant import Retention, Scope
 from relay.store import keys, sessions, tenants
 from relay.store.pool import Connection
@@ -48,6 +48,7 @@ async def _insert_demo(conn: Connection, vault: Vault) -> list[str]:
         engine="sandbox",
         limits=SessionLimits(),
         automation=False,
+        bot=BotSettings(),
         sealed_proxy=None,
     )
     await sessions.request_connect(conn, tenant.id, session.id)

@@ -7,7 +7,7 @@ from relay.engines.engine import Received
 from relay.engines.journal_file import Record
 from relay.model.ids import SessionId, TenantId, new_session_id
 from relay.model.message import MessageType, Party
-from relay.model.session import SessionLimits
+from relay.model.session import BotSettings, SessionLimits
 from relay.store import sessions
 from relay.store.pool import Connection
 from tests.owing import add_tenant
@@ -31,6 +31,7 @@ async def add_session(
         engine="sandbox",
         limits=SessionLimits(**limits),
         automation=automation,
+        bot=BotSettings(),
         sealed_proxy=None,
     )
     return tenant_id, session.id

@@ -7,7 +7,7 @@ from relay.api.request import Request
 from relay.api.wire import Out
 from relay.model.errors import Conflict
 from relay.model.ids import SessionId, TenantId
-from relay.model.session import REASONS, Session, SessionLimits, SessionStatus
+from relay.model.session import REASONS, BotSettings, Session, SessionLimits, SessionStatus
 from relay.store import sessions
 from relay.store.pool import Connection
 
@@ -28,6 +28,7 @@ class SessionOut(Out, frozen=True, kw_only=True):
     created_at: datetime
     limits: SessionLimits
     automation: bool
+    bot: BotSettings
     has_proxy: bool
     qr_code: str | None
     qr_expires_at: datetime | None
@@ -52,6 +53,7 @@ def session_out(session: Session) -> SessionOut:
         created_at=session.created_at,
         limits=session.limits,
         automation=session.automation,
+        bot=session.bot,
         has_proxy=session.has_proxy,
         qr_code=session.qr,
         qr_expires_at=session.qr_expires_at,

@@ -5,7 +5,7 @@ of it. A call that asks waits a little for that, so that its answer is what the 
 """
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from litestar import delete, get, patch, post
 from litestar.params import FromPath, FromQuery, JSONBody
@@ -22,7 +22,7 @@ from relay.api.waiting import wait_for
 from relay.api.wire import In, Out
 from relay.model.errors import InvalidInput, NotSupported
 from relay.model.ids import SessionId, TenantId, new_session_id
-from relay.model.session import Session, SessionLimits, SessionStatus
+from relay.model.session import BotSettings, Session, SessionLimits, SessionStatus
 from relay.model.tenant import Scope
 from relay.store import sessions, tenants
 from relay.store.pool import Connection
@@ -33,6 +33,7 @@ _STOP_SECONDS = 5.0
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Amount = Annotated[int, Meta(ge=0, le=1_000_000)]
+_Settings = TypeVar("_Settings", SessionLimits, BotSettings)
 
 
 class LimitsIn(In, frozen=True, kw_only=True):
@@ -46,6 +47,20 @@ class LimitsIn(In, frozen=True, kw_only=True):
     pace: bool | UnsetType = UNSET
 
 
+class BotIn(In, frozen=True, kw_only=True):
+    """See `BotSettings`; what is left out stays."""
+
+    agent: Annotated[str, Meta(min_length=1, max_length=64)] | UnsetType | None = UNSET
+    """The agent, by name, that gets what no rule answers; null: none."""
+    pause_seconds: Annotated[float, Meta(ge=0, le=2_592_000)] | UnsetType = UNSET
+    """How long the bot keeps quiet in a chat where a person has answered."""
+    offline_seconds: Annotated[float, Meta(ge=0, le=86_400)] | UnsetType = UNSET
+    """Messages older than this that arrive after the session was offline are not answered."""
+    replies_per_minute: Annotated[int, Meta(ge=1, le=1000)] | UnsetType = UNSET
+    replies_per_hour: Annotated[int, Meta(ge=1, le=10_000)] | UnsetType = UNSET
+    """In one chat."""
+
+
 class SessionIn(In, frozen=True, kw_only=True):
     name: Name
     company_id: str | None = None
@@ -55,6 +70,7 @@ class SessionIn(In, frozen=True, kw_only=True):
     limits: LimitsIn = LimitsIn()
     automation: bool = False
     """Whether rules and bots answer in this session."""
+    bot: BotIn = BotIn()
     proxy: str | None = None
     """`http://…` or `socks5://…`, with a user name and a password where it wants them."""
     connect: bool = True
@@ -64,6 +80,7 @@ class SessionPatch(In, frozen=True, kw_only=True):
     name: Name | UnsetType = UNSET
     limits: LimitsIn | UnsetType = UNSET
     automation: bool | UnsetType = UNSET
+    bot: BotIn | UnsetType = UNSET
     proxy: str | UnsetType | None = UNSET
     """Null removes it."""
 
@@ -95,6 +112,7 @@ async def create_session(request: Request, data: JSONBody[SessionIn]) -> Session
             engine=engine,
             limits=_merge(SessionLimits(), data.limits),
             automation=data.automation,
+            bot=_merge(BotSettings(), data.bot),
             sealed_proxy=await _seal_proxy(services, conn, tenant_id, session_id, data.proxy),
         )
         if data.connect:
@@ -134,7 +152,7 @@ async def read_session(request: Request, session_id: FromPath[str]) -> SessionOu
 @patch(
     "/sessions/{session_id:str}",
     opt=requires(Scope.SESSIONS),
-    summary="Change a session's name, limits, automation or proxy",
+    summary="Change a session's name, limits, automation, bot or proxy",
 )
 async def update_session(
     request: Request, session_id: FromPath[str], data: JSONBody[SessionPatch]
@@ -150,6 +168,7 @@ async def update_session(
             name=None if data.name is UNSET else data.name,
             limits=None if data.limits is UNSET else _merge(before.limits, data.limits),
             automation=None if data.automation is UNSET else data.automation,
+            bot=None if data.bot is UNSET else _merge(before.bot, data.bot),
             change_proxy=data.proxy is not UNSET,
             sealed_proxy=await _seal_proxy(services, conn, before.tenant_id, before.id, proxy),
         )
@@ -263,9 +282,9 @@ def _engine(services: Services, asked: str | None) -> str:
     return engine
 
 
-def _merge(limits: SessionLimits, given: LimitsIn) -> SessionLimits:
+def _merge(before: _Settings, given: LimitsIn | BotIn) -> _Settings:
     return structs.replace(
-        limits, **{key: value for key, value in structs.asdict(given).items() if value is not UNSET}
+        before, **{key: value for key, value in structs.asdict(given).items() if value is not UNSET}
     )
 
 

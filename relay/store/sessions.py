@@ -61,8 +61,8 @@ def _session(row: Any) -> Session:
 
 
 _INSERT = """
-    INSERT INTO whatsapp_sessions (id, tenant_id, name, engine, reason, limits, automation, proxy)
-    VALUES ($1, $2, $3, $4, 'created', $5, $6, $7)
+    INSERT INTO whatsapp_sessions (id, tenant_id, name, engine, reason, limits, automation, bot, proxy)
+    VALUES ($1, $2, $3, $4, 'created', $5, $6, $7, $8)
 """
 
 
@@ -75,10 +75,11 @@ async def insert_session(
     engine: str,
     limits: SessionLimits,
     automation: bool,
+    bot: BotSettings,
     sealed_proxy: bytes | None,
 ) -> Session:
-    settings = msgspec.to_builtins(limits)
-    await conn.execute(_INSERT, session_id, tenant_id, name, engine, settings, automation, sealed_proxy)
+    settings = (msgspec.to_builtins(limits), automation, msgspec.to_builtins(bot))
+    await conn.execute(_INSERT, session_id, tenant_id, name, engine, *settings, sealed_proxy)
     return await get_session(conn, tenant_id, session_id)
 
 
@@ -132,7 +133,7 @@ async def count_by_status(conn: Connection, tenant_id: TenantId | None) -> dict[
 _UPDATE = """
     UPDATE whatsapp_sessions
     SET name = coalesce($3, name), limits = coalesce($4, limits), automation = coalesce($5, automation),
-        proxy = CASE WHEN $6 THEN $7 ELSE proxy END, request = request + 1
+        bot = coalesce($6, bot), proxy = CASE WHEN $7 THEN $8 ELSE proxy END, request = request + 1
     WHERE tenant_id = $1 AND id = $2
 """
 
@@ -145,12 +146,14 @@ async def update_session(
     name: str | None,
     limits: SessionLimits | None,
     automation: bool | None,
+    bot: BotSettings | None,
     change_proxy: bool,
     sealed_proxy: bytes | None,
 ) -> Session:
     """Change settings; None leaves one as it is. Raises NotFound. Ring `sessions` after the commit."""
-    settings = None if limits is None else msgspec.to_builtins(limits)
-    await conn.execute(_UPDATE, tenant_id, session_id, name, settings, automation, change_proxy, sealed_proxy)
+    # None is a null of SQL, which leaves the setting.
+    settings = (msgspec.to_builtins(limits), automation, msgspec.to_builtins(bot))
+    await conn.execute(_UPDATE, tenant_id, session_id, name, *settings, change_proxy, sealed_proxy)
     return await get_session(conn, tenant_id, session_id)
 
 

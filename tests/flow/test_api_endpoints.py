@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from relay.model.ids import TenantId, new_session_id
-from relay.model.session import SessionLimits
+from relay.model.session import BotSettings, SessionLimits
 from relay.store import endpoints, sessions
 from relay.store.pool import Pool
 from tests.api_client import OPERATOR_KEY, Api, serve_api
@@ -37,6 +37,7 @@ async def add_session(pool: Pool, company_id: str) -> str:
         engine="sandbox",
         limits=SessionLimits(),
         automation=False,
+        bot=BotSettings(),
         sealed_proxy=None,
     )
     return session.id

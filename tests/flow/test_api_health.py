@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from relay.api.remembered import Remembered
 from relay.model.ids import TenantId, new_session_id
-from relay.model.session import SessionLimits
+from relay.model.session import BotSettings, SessionLimits
 from relay.store import sessions
 from relay.store.pool import Pool, open_pool
 from tests.api_client import OPERATOR_KEY, Api, serve_api
@@ -33,6 +33,7 @@ async def add_session(pool: Pool, company_id: str, status: str) -> None:
             engine="sandbox",
             limits=SessionLimits(),
             automation=False,
+            bot=BotSettings(),
             sealed_proxy=None,
         )
         await conn.execute("UPDATE whatsapp_sessions SET status = $2 WHERE id = $1", session.id, status)

@@ -455,3 +455,16 @@ async def test_media_by_url(pool: Pool, url: str, tmp_path: Path) -> None:
         assert refused.json()["code"] == "media_unavailable"
         assert not re.search(r"private|blocked|10\.0", refused.json()["detail"])
     await runner.cleanup()
+
+
+async def test_a_person_writes(live: Api, pool: Pool) -> None:
+    """`byPerson` makes the message a person's, of which the bot is told; with it all else stays as it is."""
+    session_id = await link_session(live, automation=True)
+    key = {"Idempotency-Key": "once"}
+    body = a_text(session_id, "I'll take it from here", byPerson=True)
+    sent = [(await live.post(SEND, json=body, headers=WAIT | key)).json()["messageId"] for _ in range(2)]
+    await live.post(SEND, json=a_text(session_id), headers=WAIT)
+    assert sent[0] == sent[1]
+    assert (await live.get(f"{MESSAGES}/{sent[0]}")).json()["origin"] == "person"
+    tasks = await pool.fetch("SELECT message_id, chat FROM reply_tasks")
+    assert [tuple(task) for task in tasks] == [(sent[0], MARIA_CHAT)]

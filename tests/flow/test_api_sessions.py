@@ -300,3 +300,41 @@ async def test_faults_reach_the_session(live: Api) -> None:
     await until(live, "status", reason, "logged_out")
     bad = await live.post(f"{path}/sandbox/fault", json={"kind": "earthquake"})
     assert (bad.status_code, bad.json()["path"]) == (400, "kind")
+
+
+async def test_bot_settings(api: Api) -> None:
+    """Given when the session is made and changed one by one: what is left out stays; they have bounds."""
+    caller = await api.as_tenant()
+    body = {"name": "Shop", "engine": "sandbox", "connect": False}
+    plain = (await caller.post(SESSIONS, json=body)).json()
+    assert plain["bot"] == {
+        "agent": None,
+        "pauseSeconds": 7200,
+        "offlineSeconds": 300,
+        "repliesPerMinute": 5,
+        "repliesPerHour": 60,
+    }
+    given = {"agent": "main", "pauseSeconds": 60, "repliesPerMinute": 9}
+    made = (await caller.post(SESSIONS, json={**body, "automation": True, "bot": given})).json()
+    assert made["bot"] == {**plain["bot"], **given}
+
+    path = f"{SESSIONS}/{made['sessionId']}"
+    change = {"bot": {"offlineSeconds": 0.5, "repliesPerHour": 1}}
+    changed = (await caller.patch(path, json=change)).json()
+    assert changed["bot"] == {**made["bot"], **change["bot"]}
+    assert (await caller.patch(path, json={"name": "Loja"})).json()["bot"] == changed["bot"]
+    without = (await caller.patch(path, json={"bot": {"agent": None}})).json()
+    assert without["bot"] == {**changed["bot"], "agent": None}
+    assert (await caller.get(path)).json()["bot"] == without["bot"]
+
+    for wrong in (
+        {"pauseSeconds": 2_592_001},
+        {"offlineSeconds": -1},
+        {"repliesPerMinute": 0},
+        {"repliesPerHour": 10_001},
+        {"agent": "a" * 65},
+        {"speed": 1},
+    ):
+        refused = await caller.patch(path, json={"bot": wrong})
+        assert (refused.status_code, refused.json()["path"]) == (400, f"bot.{next(iter(wrong))}"), wrong
+    assert (await caller.get(path)).json()["bot"] == without["bot"]

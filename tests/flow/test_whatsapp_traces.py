@@ -257,6 +257,7 @@ async def set_proxy(relay: Relay, session: str, url: str) -> None:
         name=None,
         limits=None,
         automation=None,
+        bot=None,
         change_proxy=True,
         sealed_proxy=key.seal(url.encode(), identity=f"session/{session}/proxy"),
     )
