@@ -21,13 +21,12 @@ from relay.api.request import Request
 from relay.api.services import Services
 from relay.api.session_view import get_callers_session
 from relay.api.wire import In
-from relay.host import facts
 from relay.model.errors import Conflict
 from relay.model.event import Event
 from relay.model.message import MEDIA_TYPES, Message, MessageStatus, MessageType
 from relay.model.session import Session
 from relay.model.tenant import Scope
-from relay.store import chats, inbound, messages, outbox, outgoing, sessions
+from relay.store import chats, facts, inbound, messages, outbox, outgoing, sessions
 from relay.store.inbound import Change
 
 _MOST_READ = 1000

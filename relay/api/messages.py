@@ -14,11 +14,11 @@ from relay.api.owner import Company, owner_of
 from relay.api.paging import Cursor, Limit, Page
 from relay.api.request import Request
 from relay.api.wire import Out
-from relay.host.facts import chat_kind
 from relay.model.ids import ContactId, MessageId, SessionId
 from relay.model.message import Message, MessageStatus, MessageType, Origin, Party
 from relay.model.tenant import Scope
 from relay.store import messages
+from relay.store.facts import chat_kind
 from relay.store.messages import Chat, Filter
 
 SessionFilter = Annotated[str | None, QueryParameter(name="sessionId")]
@@ -47,6 +47,8 @@ class MessageOut(Out, frozen=True, kw_only=True):
     edited_at: datetime | None
     revoked_at: datetime | None
     sent_at: datetime
+    automation: dict[str, Any] | None
+    """Why a bot said it: its `ruleSet` and `rule`, `flow` and `step`, `agent`, `plugin`, and the `messageId` answered."""
 
 
 class StepOut(Out, frozen=True, kw_only=True):
@@ -175,6 +177,7 @@ def _fields(message: Message) -> dict[str, Any]:
         "edited_at": message.edited_at,
         "revoked_at": message.revoked_at,
         "sent_at": message.sent_at,
+        "automation": message.automation,
     }
 
 

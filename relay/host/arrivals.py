@@ -19,10 +19,10 @@ from relay.engines.engine import (
     Undecryptable,
 )
 from relay.engines.journal_file import Record
-from relay.host import facts
 from relay.model.event import Event
 from relay.model.ids import ContactId, SessionId, new_media_id, new_message_id
 from relay.model.message import MessageType, Party
+from relay.store import facts
 from relay.store.contacts import Known, Meeting
 from relay.store.inbound import PLACEHOLDER, Change, ChatMove, NewMessage
 

@@ -23,11 +23,11 @@ from relay.engines.engine import (
     Undecryptable,
 )
 from relay.engines.journal_file import Record
-from relay.host import arrivals, facts, naming
+from relay.host import arrivals, naming
 from relay.host.votes import name_votes
 from relay.model.event import Event
 from relay.model.ids import MediaId, MessageId, SessionId, TenantId
-from relay.store import contacts, early_receipts, inbound, media_fetches, outbox, tenants
+from relay.store import contacts, early_receipts, facts, inbound, media_fetches, outbox, tenants
 from relay.store.contacts import Known
 from relay.store.inbound import Change, NewMessage
 from relay.store.media_fetches import NewFetch, identity_of

@@ -5,9 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from relay.engines.engine import MediaRef
-from relay.host import facts
 from relay.model.ids import TenantId
-from relay.store import inbound, media_fetches, outbox
+from relay.store import facts, inbound, media_fetches, outbox
 from relay.store.blobs import Blobs, Stored
 from relay.store.media_fetches import Fetch
 from relay.store.pool import Connection

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from relay.engines.engine import Media, Outgoing, Sent, Target
-from relay.host import facts
 from relay.host.arrivals import party_of
 from relay.host.budget import Budget
 from relay.host.session import Session
@@ -23,7 +22,7 @@ from relay.loops import Bell
 from relay.model.errors import NotConnected, NotSupported, RelayError, SendRejected
 from relay.model.ids import MessageId, SessionId
 from relay.model.message import TARGETED_TYPES, MessageType
-from relay.store import contacts, inbound, outbox, outgoing
+from relay.store import contacts, facts, inbound, outbox, outgoing
 from relay.store.blobs import Blobs
 from relay.store.contacts import Meeting
 from relay.store.doorbell import Doorbell

@@ -107,5 +107,7 @@ class Message(Struct, frozen=True, kw_only=True):
     revoked_at: datetime | None
     history: list[dict[str, Any]]
     """`[{status, at}]`, oldest first."""
+    automation: dict[str, Any] | None
+    """Why a bot said it: rule set, rule, flow, agent … (see Cause); None for everybody else's."""
     sent_at: datetime
     """When it was written, by WhatsApp's clock; for an outgoing one, when we accepted it."""

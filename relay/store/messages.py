@@ -31,6 +31,7 @@ def message_of(row: Any) -> Message:
         edited_at=row["edited_at"],
         revoked_at=row["revoked_at"],
         history=row["history"],
+        automation=row["automation"],
         sent_at=row["sent_at"],
     )
 

@@ -28,10 +28,10 @@ from relay.api.request import Request
 from relay.api.telemetry import Telemetry
 from relay.api.wire import JsonBody
 from relay.config import Config
+from relay.egress.signing import Signer
 from relay.engines import transcode
 from relay.engines.neonize_calls import NotOnWhatsApp
 from relay.engines.transcode_job import PIXELS_MOST
-from relay.host import facts
 from relay.host.ledger import _events
 from relay.model.errors import NotSupported, OutcomeUnknown, SendRejected
 from relay.model.event import EVENT_TYPES, Event
@@ -39,12 +39,12 @@ from relay.model.ids import MessageId, SessionId, TenantId
 from relay.model.sandbox import FaultKind
 from relay.model.session import REASONS, SessionLimits, SessionStatus
 from relay.model.tenant import Scope
+from relay.store import facts
 from relay.store.figures import Figures
 from relay.store.inbound import NewMessage
 from relay.store.pool import Pool
 from relay.store.sessions import Request as Wanted
 from relay.store.sessions import StatusChange
-from relay.webhooks.signing import Signer
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
