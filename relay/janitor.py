@@ -24,6 +24,7 @@ from relay.store import (
     reply_tasks,
     requests,
     sandbox,
+    shadow_decisions,
     tenants,
 )
 from relay.store.blobs import Blobs
@@ -94,6 +95,7 @@ class Janitor:
             ("msg_", kept.message_days, server.message_days, messages.delete_before),
             ("med_", kept.media_days, server.media_days, self._blobs.delete_before),
             ("evt_", kept.event_days, server.event_days, events.delete_before),
+            ("dec_", kept.event_days, server.event_days, shadow_decisions.delete_before),
         )
         for prefix, wanted, most, delete_before in sweeps:
             days = most if wanted is None else min(wanted, most)

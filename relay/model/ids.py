@@ -25,6 +25,7 @@ DeliveryId = NewType("DeliveryId", str)
 AgentId = NewType("AgentId", str)
 TurnId = NewType("TurnId", str)
 CallId = NewType("CallId", str)
+ShadowDecisionId = NewType("ShadowDecisionId", str)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
@@ -92,6 +93,10 @@ def new_turn_id() -> TurnId:
 
 def new_call_id() -> CallId:
     return CallId(_new("cal_"))
+
+
+def new_shadow_decision_id() -> ShadowDecisionId:
+    return ShadowDecisionId(_new("dec_"))
 
 
 def new_claim() -> str:

@@ -22,6 +22,7 @@ SETS_MOST = 50
 VERSIONS_MOST = 100
 """Of a set; the oldest go."""
 _NO_SUCH = "There is no such rule set."
+NO_SUCH_VERSION = f"There is no such version of a rule set; of each, the newest {VERSIONS_MOST} are kept."
 
 
 class RuleSetRow(Struct, frozen=True, kw_only=True):
@@ -185,7 +186,7 @@ async def get_version(conn: Connection, tenant_id: TenantId, name: str, version:
     """Raises NotFound."""
     row = await conn.fetchrow(_VERSION, tenant_id, name, version)
     if row is None:
-        raise NotFound("There is no such version of a rule set; the newest hundred of each are kept.")
+        raise NotFound(NO_SUCH_VERSION)
     return msgspec.convert(dict(row), RuleSetVersion)
 
 
