@@ -171,8 +171,15 @@ def event_of(message: NewMessage, entry: Entry) -> Event:
 
 
 def asks_for_reply(entry: Entry) -> bool:
-    """A bot never talks to itself, nor about what is past."""
-    return isinstance(entry, Received) and not (entry.from_me or entry.offline or entry.history)
+    """Whether bots look at it: not at what is past; at what the owner writes, so as to keep quiet then."""
+    if not isinstance(entry, Received) or entry.history:
+        return False
+    return facts.chat_kind(entry.chat) in ("private", "group")
+
+
+def is_offline(entry: Entry) -> bool:
+    """It waited at WhatsApp while the session was away."""
+    return isinstance(entry, Received) and entry.offline
 
 
 def moves(arrived: Sequence[tuple[NewMessage, Entry]]) -> list[ChatMove]:

@@ -111,7 +111,9 @@ class Transaction:
         await self._promise_files(told)
         self._done.events += [arrivals.event_of(new, entry) for new, entry in told]
         asked = [
-            n for n, entry in told if automated[SessionId(n.session_id)] and arrivals.asks_for_reply(entry)
+            (n, arrivals.is_offline(entry))
+            for n, entry in told
+            if automated[SessionId(n.session_id)] and arrivals.asks_for_reply(entry)
         ]
         await inbound.insert_reply_tasks(self._conn, asked)
         self._done.asked = bool(asked)

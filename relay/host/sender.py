@@ -12,9 +12,10 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
-from relay.engines.engine import Media, Outgoing, Sent, Target
+from relay.engines.engine import Engine, Media, Outgoing, Sent, Target
 from relay.host.arrivals import party_of
 from relay.host.budget import Budget
 from relay.host.session import Session
@@ -69,6 +70,7 @@ class Sender:
         self._settlements: list[Settlement] = []
         self._lately: deque[tuple[float, Settlement, tuple[Claimed, asyncio.Task[None]]]] = deque()
         """Settled a moment ago: a database that dies then may forget it, and is told again."""
+        self._typing: set[asyncio.Task[None]] = set()
         self._looked_at = 0.0
         self._in_doubt = False
 
@@ -94,7 +96,7 @@ class Sender:
                 await outgoing.give_back(conn, held, list(self._in_flight))
             # True until the claim has answered: it may have been stored without our hearing of it.
             self._in_doubt = True
-            ready = await outgoing.list_ready(conn, slots)
+            ready = await self._typed(conn, await outgoing.list_ready(conn, slots))
             chosen = await self._within_budget(conn, ready)
             terms = await outgoing.claim_messages(conn, [m.id for m in chosen], holder=self._holder)
             self._in_doubt = False
@@ -103,6 +105,25 @@ class Sender:
                 task = asyncio.create_task(self._send(message, terms[message.id]))
                 self._in_flight[message.id] = (message, task)
         return bool(terms)
+
+    async def _typed(self, conn: Connection, ready: list[Claimed]) -> list[Claimed]:
+        """Those that may go now; before the others a bot types for a while, which takes none of the session's slots."""
+        typing = {m.id: self.now() + timedelta(seconds=m.typing_seconds) for m in ready if m.typing_seconds}
+        if not typing:
+            return ready
+        await outgoing.begin_typing(conn, typing)
+        for message in ready:
+            if message.id in typing:
+                self._show_typing(message)
+        return [message for message in ready if message.id not in typing]
+
+    def _show_typing(self, message: Claimed) -> None:
+        asyncio.get_running_loop().call_later(message.typing_seconds, self.bell.ring)
+        session = self._sessions.get(message.session_id)
+        if session is not None and session.engine is not None:
+            task = asyncio.create_task(_type(session.engine, message.chat))
+            self._typing.add(task)
+            task.add_done_callback(self._typing.discard)
 
     def _slots(self) -> dict[SessionId, int]:
         busy: dict[SessionId, int] = {}
@@ -308,6 +329,13 @@ def _target(message: Claimed) -> Target | None:
         content=about.content,
         sent_at=about.sent_at,
     )
+
+
+async def _type(engine: Engine, chat: str) -> None:
+    """A courtesy: an engine that cannot just now does without."""
+    with suppress(RelayError, TimeoutError):
+        async with asyncio.timeout(_TYPING_MOST_SECONDS):
+            await engine.set_typing(chat, typing=True)
 
 
 def _typing_seconds(message: Claimed) -> float:

@@ -283,13 +283,14 @@ async def find_polls(conn: Connection, names: Collection[PollName]) -> dict[Poll
 
 
 _REPLY_TASKS = """
-    INSERT INTO reply_tasks (message_id, tenant_id, session_id, chat)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) ON CONFLICT DO NOTHING
+    INSERT INTO reply_tasks (message_id, tenant_id, session_id, chat, offline)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bool[]) ON CONFLICT DO NOTHING
 """
 
 
-async def insert_reply_tasks(conn: Connection, messages: Sequence[NewMessage]) -> None:
-    """A bot is to look at these."""
+async def insert_reply_tasks(conn: Connection, messages: Sequence[tuple[NewMessage, bool]]) -> None:
+    """A bot is to look at these; each with whether it arrived late, after the session had been offline."""
     if messages:
-        columns = [[getattr(m, name) for m in messages] for name in ("id", "tenant_id", "session_id", "chat")]
-        await conn.execute(_REPLY_TASKS, *columns)
+        names = ("id", "tenant_id", "session_id", "chat")
+        columns = [[getattr(message, name) for message, _ in messages] for name in names]
+        await conn.execute(_REPLY_TASKS, *columns, [offline for _, offline in messages])

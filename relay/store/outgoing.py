@@ -116,12 +116,14 @@ class Claimed(Struct, frozen=True, kw_only=True):
     """The chat has written within a day."""
     is_first: bool
     """Nothing was ever exchanged in this chat."""
+    typing_seconds: float
+    """Shown before it is sent."""
 
 
 # A session looks at the oldest 100 of its messages that wait for nothing; of those a chat's first may go. Where a chat
 # waits for its budget all of it does (`postpone`), so that it does not stand in the way of the others.
 _LIST_READY = """
-    SELECT m.id, m.session_id, m.tenant_id, m.chat, m.type, m.content, m.mentions, m.budgeted,
+    SELECT m.id, m.session_id, m.tenant_id, m.chat, m.type, m.content, m.mentions, m.budgeted, m.typing_seconds,
            r.id AS about_id, r.wa_id, r.sender, r.type AS about_type, r.content AS about_content, r.sent_at,
            coalesce(c.last_inbound_at > now() - interval '1 day', false) AS is_reply,
            c.last_message_at IS NULL AS is_first
@@ -197,6 +199,19 @@ _POSTPONE = """
 async def postpone(conn: Connection, until: Mapping[MessageId, datetime]) -> None:
     """Let queued messages, and what is queued behind them in their chats, wait for their budget."""
     await conn.execute(_POSTPONE, list(until), list(until.values()))
+
+
+_BEGIN_TYPING = """
+    UPDATE whatsapp_messages m
+    SET due_at = greatest(m.due_at, p.due_at), typing_seconds = CASE WHEN m.id = p.id THEN 0 ELSE m.typing_seconds END
+    FROM unnest($1::text[], $2::timestamptz[]) AS p (id, due_at) JOIN whatsapp_messages head ON head.id = p.id
+    WHERE m.session_id = head.session_id AND m.chat = head.chat AND m.status = 'queued'
+"""
+
+
+async def begin_typing(conn: Connection, until: Mapping[MessageId, datetime]) -> None:
+    """Somebody types for these until then; what is queued behind them in their chats waits with them."""
+    await conn.execute(_BEGIN_TYPING, list(until), list(until.values()))
 
 
 _GIVE_BACK = """

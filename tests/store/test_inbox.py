@@ -228,7 +228,8 @@ def early(wa_id: str, status: Literal["delivered", "read"]) -> Acknowledged:
 
 
 async def test_bots_are_asked_only_about_what_is_new(desk: Desk, pool: Pool) -> None:
-    """A reply task for a contact's fresh message; none for our own, an offline or an old one, or without automation."""
+    """A reply task for what is new, the owner's own words and what comes late among it; none of history, none without
+    automation."""
     async with pool.acquire() as conn:
         on = await add_session(conn, automation=True)
         off = await add_session(conn)
@@ -241,8 +242,9 @@ async def test_bots_are_asked_only_about_what_is_new(desk: Desk, pool: Pool) -> 
         Reacted(wa_id="W1", chat=MARIA_CHAT, sender=MARIA, emoji="👍", at=AT),
     )
     await desk.take(off, received("W5"))
-    (fresh,) = [message for message in await desk.messages(on) if message.wa_id == "W1"]
-    assert [row["message_id"] for row in await pool.fetch("SELECT * FROM reply_tasks")] == [fresh.id]
+    ids = {message.wa_id: message.id for message in await desk.messages(on)}
+    tasks = {row["message_id"]: row["offline"] for row in await pool.fetch("SELECT * FROM reply_tasks")}
+    assert tasks == {ids["W1"]: False, ids["W2"]: False, ids["W3"]: True}
 
 
 async def test_what_the_owner_writes_on_the_phone_is_ours(desk: Desk, pool: Pool, account: Account) -> None:

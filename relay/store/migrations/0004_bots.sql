@@ -19,6 +19,10 @@ CREATE INDEX whatsapp_messages_owner ON whatsapp_messages (session_id, chat, id)
 
 -- It arrived late, after the session had been offline.
 ALTER TABLE reply_tasks ADD COLUMN offline boolean NOT NULL DEFAULT false;
+-- Claimed a session at a time, the oldest first.
+DROP INDEX reply_tasks_due;
+DROP INDEX reply_tasks_chat;
+CREATE INDEX reply_tasks_session ON reply_tasks (session_id, message_id);
 
 -- How the bot stands in a chat. `said`: its answers of the last hour, [[unix time, digest], …].
 CREATE TABLE bot_chats (
