@@ -24,9 +24,9 @@ from relay.commands.options import Commands, Options
 from relay.commands.output import note, plain
 from relay.commands.sse import ServerEvent, follow
 from relay.config import Config
+from relay.egress.signing import Signer
 from relay.logs import say
 from relay.model.errors import ConfigError
-from relay.webhooks.signing import Signer
 
 if TYPE_CHECKING:
     import httpx

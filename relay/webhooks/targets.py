@@ -6,12 +6,12 @@ disabled one.
 
 from collections.abc import Callable, Iterable, Mapping
 
+from relay.egress.signing import Signer
 from relay.model.ids import EndpointId
 from relay.store import endpoints
 from relay.store.endpoints import Target
 from relay.store.pool import Connection
 from relay.vault import Vault
-from relay.webhooks.signing import Signer
 
 _FRESH_SECONDS = 1.0
 _RESERVED = frozenset(
