@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 import msgspec
 import msgspec.inspect
 import yaml
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, Struct, field, structs
 
 from relay.model.errors import ConfigError
 
@@ -89,6 +89,26 @@ class Media(Section, frozen=True, kw_only=True):
     fetch_timeout_seconds: Seconds = 30
 
 
+class Agents(Section, frozen=True, kw_only=True):
+    calls_per_day: Annotated[int, Meta(ge=0)] = 2000
+    tokens_per_day: Annotated[int, Meta(ge=0)] = 2_000_000
+    concurrency: Count = 256
+    concurrency_per_tenant: Count = 8
+    lease_seconds: Annotated[float, Meta(ge=3)] = 30
+
+
+class Plugins(Section, frozen=True, kw_only=True):
+    folder: str = "plugins"
+    enabled: Annotated[tuple[str, ...], Meta(max_length=64)] = ()
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tenants: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    timeout_seconds: Seconds = 5
+
+
+class Rules(Section, frozen=True, kw_only=True):
+    folder: str = "rules"
+
+
 class Limits(Section, frozen=True, kw_only=True):
     storage: str = "async+memory://"
     requests: str = ""
@@ -124,6 +144,9 @@ class Config(Section, frozen=True, kw_only=True):
     messages: Messages = Messages()
     webhooks: Webhooks = Webhooks()
     media: Media = Media()
+    agents: Agents = Agents()
+    plugins: Plugins = Plugins()
+    rules: Rules = Rules()
     limits: Limits = Limits()
     retention: Retention = Retention()
     sandbox: Sandbox = Sandbox()
@@ -137,6 +160,10 @@ class Config(Section, frozen=True, kw_only=True):
     def master_key_file(self) -> Path:
         named = self.vault.master_key_file
         return Path(named).expanduser().absolute() if named else self.data_dir / "master.key"
+
+    @property
+    def rules_folder(self) -> Path:
+        return Path(self.rules.folder).expanduser().absolute()
 
     def with_server(self, **changes: Any) -> Self:
         """A copy with command-line options in `server`; None leaves a value as it is."""
@@ -218,6 +245,8 @@ def _check_pairs(config: Config) -> None:
         raise ConfigError("webhooks.schedule_seconds: needs at least one attempt.")
     if hooks.concurrency_per_endpoint > hooks.concurrency:
         raise ConfigError("webhooks.concurrency_per_endpoint: cannot be more than webhooks.concurrency.")
+    if config.agents.concurrency_per_tenant > config.agents.concurrency:
+        raise ConfigError("agents.concurrency_per_tenant: cannot be more than agents.concurrency.")
     if sessions.lease_seconds < 3:
         raise ConfigError("sessions.lease_seconds: needs at least 3 seconds to be renewed in time.")
     for network in hooks.allow_networks:
