@@ -1,0 +1,168 @@
+"""What can be seen in one part of a rule set, knowing the whole: patterns, templates, addresses, names of lists."""
+
+import re
+from collections.abc import Iterator
+from functools import cache, singledispatch
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import structs
+
+from relay.model.message import MessageType
+from relay.replies import schema
+from relay.replies.calendar_names import zone_faults
+from relay.replies.match import check_regex
+from relay.replies.problems import Path
+from relay.replies.templates import check as check_template
+from relay.replies.wording import quote, suggest, unknown
+
+Fault: TypeAlias = tuple[Path, str]
+
+_WAIT_MOST_SECONDS = 600
+_TYPING_MOST_SECONDS = 60
+_HTTP_MOST_SECONDS = 30
+_PHONE = re.compile(r"\+?[\d\s().-]+")
+
+
+def walk(part: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Everything within `part`, itself first, each with its place."""
+    yield path, part
+    below: Iterator[tuple[str | int, Any]] = iter(())
+    if isinstance(part, msgspec.Struct):
+        below = ((field.encode_name, getattr(part, field.name)) for field in structs.fields(part))
+    elif isinstance(part, dict):
+        below = iter(part.items())
+    elif isinstance(part, list):
+        below = iter(enumerate(part))
+    for name, value in below:
+        yield from walk(value, (*path, name))
+
+
+def part_faults(rule_set: schema.RuleSet) -> Iterator[Fault]:
+    for path, part in walk(rule_set):
+        if isinstance(part, str) and _holds_template(part, path):
+            sentence = check_template(part)
+            if sentence is not None:
+                yield path, sentence
+        for where, sentence in _faults_of(part, rule_set):
+            yield (*path, *where), sentence
+    for name, numbers in rule_set.lists.items():
+        for place, number in enumerate(numbers):
+            if not _is_phone(number):
+                yield (
+                    ("lists", name, place),
+                    f"{quote(number)} is no phone number: write it as +55 11 91234-5678.",
+                )
+
+
+def _holds_template(text: str, path: Path) -> bool:
+    """What the bot says and does may hold templates; what it looks for is taken as it is."""
+    if path[0] == "templates":
+        return True
+    says = path[0] == "flows" or "do" in path
+    return says and path[-1] != "regex" and any(opening in text for opening in ("{{", "{%", "{#"))
+
+
+@singledispatch
+def _faults_of(_part: Any, _rule_set: schema.RuleSet) -> Iterator[Fault]:
+    """Places are below the part."""
+    yield from ()
+
+
+@_faults_of.register
+def _(part: schema.Trigger, rule_set: schema.RuleSet) -> Iterator[Fault]:
+    yield from _regex_faults(part.regex, case=part.case)
+    for place, name in enumerate(part.types or []):
+        if name not in _types():
+            yield ("types", place), unknown(name, _types(), "message type")
+    for where, entry in _each(part.from_, ("from",)):
+        if entry not in rule_set.lists and not _is_phone(entry):
+            hint = suggest(entry, rule_set.lists)
+            yield where, f"{quote(entry)} is neither a phone number nor one of `lists`{hint}."
+
+
+@_faults_of.register
+def _(part: schema.Given, _rule_set: schema.RuleSet) -> Iterator[Fault]:
+    if part.type not in _types():
+        yield ("type",), unknown(part.type, _types(), "message type")
+    if not _is_phone(part.from_):
+        yield ("from",), f"{quote(part.from_)} is no phone number: write it as +55 11 91234-5678."
+
+
+@_faults_of.register
+def _(part: schema.Validate, _rule_set: schema.RuleSet) -> Iterator[Fault]:
+    yield from _regex_faults(part.regex, case=False)
+
+
+@_faults_of.register
+def _(part: schema.Reply, rule_set: schema.RuleSet) -> Iterator[Fault]:
+    if part.template is not None and part.template not in rule_set.templates:
+        yield ("template",), unknown(part.template, rule_set.templates, "template")
+
+
+@_faults_of.register
+def _(part: schema.Time, _rule_set: schema.RuleSet) -> Iterator[Fault]:
+    if part.timezone is not None:
+        yield from zone_faults(part.timezone, ("timezone",))
+
+
+@_faults_of.register
+def _(part: schema.Action, _rule_set: schema.RuleSet) -> Iterator[Fault]:
+    if part.wait is not None and part.wait > _WAIT_MOST_SECONDS:
+        yield ("wait",), "is more than 10m."
+    if part.typing is not None and part.typing > _TYPING_MOST_SECONDS:
+        yield ("typing",), "is more than 60s."
+
+
+@_faults_of.register
+def _(part: schema.AgentAction, _rule_set: schema.RuleSet) -> Iterator[Fault]:
+    if part.debounce > _WAIT_MOST_SECONDS:
+        yield ("debounce",), "is more than 10m."
+
+
+@_faults_of.register
+def _(part: schema.HttpAction, _rule_set: schema.RuleSet) -> Iterator[Fault]:
+    if not 0 < part.timeout <= _HTTP_MOST_SECONDS:
+        yield ("timeout",), f"must be more than 0 and at most {_HTTP_MOST_SECONDS}s: a contact is waiting."
+    if not _is_address(part.url):
+        yield ("url",), f"{quote(part.url)} is no address: write https://… (or http://…, or a template)."
+
+
+@_faults_of.register
+def _(part: schema.MediaReply, _rule_set: schema.RuleSet) -> Iterator[Fault]:
+    if part.url is not None and not _is_address(part.url):
+        yield ("url",), f"{quote(part.url)} is no address: write https://… (or http://…, or a template)."
+
+
+def _regex_faults(regex: str | list[str] | None, *, case: bool) -> Iterator[Fault]:
+    for where, pattern in _each(regex, ("regex",)):
+        sentence = check_regex(pattern, case)
+        if sentence is not None:
+            yield where, sentence
+
+
+def _each(given: str | list[str] | None, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(given, str):
+        yield path, given
+    for place, text in enumerate(given if isinstance(given, list) else []):
+        yield (*path, place), text
+
+
+def _is_address(url: str) -> bool:
+    if url.lstrip().startswith("{{"):
+        return True
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
+
+
+def _is_phone(text: str) -> bool:
+    return bool(_PHONE.fullmatch(text)) and 8 <= sum(map(str.isdigit, text)) <= 15
+
+
+@cache
+def _types() -> tuple[str, ...]:
+    return tuple(MessageType)
