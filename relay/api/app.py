@@ -11,6 +11,7 @@ from litestar.types import ControllerRouterHandler
 from relay import __version__
 from relay.api import (
     admin,
+    automation,
     calls,
     contacts,
     deliveries,
@@ -90,6 +91,8 @@ ROUTES: list[ControllerRouterHandler] = [
             message_changes.read_up_to_message,
             message_changes.read_chat,
             message_changes.show_typing,
+            automation.read_chat_automation,
+            automation.update_chat_automation,
             contacts.list_contacts,
             contacts.read_contact,
             contacts.delete_contact,

@@ -68,6 +68,12 @@ class MessageList(Out, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class BotOut(Out, frozen=True, kw_only=True):
+    """How the bot stands in a chat."""
+
+    paused_until: datetime
+
+
 class ChatOut(Out, frozen=True, kw_only=True):
     session_id: SessionId
     chat: str
@@ -77,6 +83,8 @@ class ChatOut(Out, frozen=True, kw_only=True):
     last_message_id: MessageId | None
     last_message_at: datetime | None
     unread: int
+    automation: BotOut | None
+    """Only while the bot is paused in the chat."""
 
 
 class ChatList(Out, frozen=True, kw_only=True):
@@ -191,4 +199,5 @@ def _chat_out(chat: Chat) -> ChatOut:
         last_message_id=chat.last_message_id,
         last_message_at=chat.last_message_at,
         unread=chat.unread,
+        automation=None if chat.paused_until is None else BotOut(paused_until=chat.paused_until),
     )

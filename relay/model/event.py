@@ -23,6 +23,11 @@ EVENT_TYPES: dict[str, str] = {
     "call.received": "Somebody is calling the account.",
     "session.status": "A session connected, disconnected or failed; `reason` says why.",
     "session.qr": "A session shows a new QR code or pairing code.",
+    "automation.handoff": "A bot hands a chat over: a person is wanted.",
+    "automation.paused": "The bot keeps quiet in a chat for a while; `reason` says why.",
+    "automation.resumed": "The bot may speak in a chat again, before its pause was over.",
+    "automation.event": "A rule says something of its own, under a name of its own.",
+    "contact.deleted": "A contact was removed, and everything of it.",
     "endpoint.disabled": "An endpoint was switched off after failing for days; its events are kept.",
     "webhook.test": "A test event, sent on request.",
 }

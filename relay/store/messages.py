@@ -87,11 +87,15 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
     last_message_id: MessageId | None
     last_message_at: datetime | None
     unread: int
+    paused_until: datetime | None
+    """The bot keeps quiet in it until then; None where it does not."""
 
 
 _CHATS = """
-    SELECT session_id, jid, name, contact_id, last_message_id, last_message_at, unread FROM whatsapp_chats
-    WHERE tenant_id = $1 AND ($2::text IS NULL OR session_id = $2)
+    SELECT c.session_id, jid, name, contact_id, last_message_id, last_message_at, unread,
+           CASE WHEN b.paused_until > now() THEN b.paused_until END AS paused_until
+    FROM whatsapp_chats c LEFT JOIN bot_chats b ON b.session_id = c.session_id AND b.chat = c.jid
+    WHERE c.tenant_id = $1 AND ($2::text IS NULL OR c.session_id = $2)
       AND ($3::text IS NULL OR coalesce(last_message_id, '') < $3)
     ORDER BY coalesce(last_message_id, '') DESC LIMIT $4
 """

@@ -33,9 +33,9 @@ class Call(Struct, frozen=True, kw_only=True):
     """The scopes that open it, where the route's `opt` does not say so."""
 
 
-def one(body: Any = None) -> Call:
+def one(body: Any = None, **query: str) -> Call:
     """Acts on things that are named by ids; `{session}` stands for the id of an example."""
-    return Call(kind="one", body=body)
+    return Call(kind="one", body=body, query=query)
 
 
 def listing(scopes: tuple[str, ...] = (), **query: str) -> Call:
@@ -96,6 +96,8 @@ CALLS: dict[Route, Call] = {
     ),
     ("POST", f"{V1}/whatsapp/chats/read"): one(_CHAT),
     ("POST", f"{V1}/whatsapp/chats/typing"): one(_CHAT),
+    ("GET", f"{V1}/whatsapp/chats/automation"): one(sessionId="{session_id}", chat=MARIA_CHAT),
+    ("POST", f"{V1}/whatsapp/chats/automation"): one({**_CHAT, "action": "pause"}),
     ("POST", f"{V1}/whatsapp/contacts/check"): one({"sessionId": "{session_id}", "phones": [_PHONE]}),
     ("GET", f"{V1}/whatsapp/contacts/{{contact_id}}"): one(),
     ("GET", f"{V1}/whatsapp/media/{{media_id}}"): one(),

@@ -35,10 +35,11 @@ from relay.engines.transcode_job import PIXELS_MOST
 from relay.host.ledger import _events
 from relay.model.errors import NotSupported, OutcomeUnknown, SendRejected
 from relay.model.event import EVENT_TYPES, Event
-from relay.model.ids import MessageId, SessionId, TenantId
+from relay.model.ids import ContactId, MessageId, SessionId, TenantId
 from relay.model.sandbox import FaultKind
 from relay.model.session import REASONS, SessionLimits, SessionStatus
 from relay.model.tenant import Scope
+from relay.replies.events import automation_event, contact_deleted
 from relay.store import facts
 from relay.store.figures import Figures
 from relay.store.inbound import NewMessage
@@ -357,6 +358,25 @@ def test_examples_of_session_events_have_the_fields_that_are_sent() -> None:
     status, qr = _events(wanted, change, tell=True)
     assert list(_example("session.status")) == list(_data(status))
     assert list(_example("session.qr")) == list(_data(qr))
+
+
+def test_examples_of_bots_events_have_the_fields_that_are_sent() -> None:
+    """Each names its chat as all do; one of a contact that is gone names that, and nothing else of it."""
+    whose: dict[str, Any] = {"at": AT, "tenant_id": TenantId("ten_1"), "session_id": SessionId("ses_1")}
+    contact_id = ContactId("ctc_1")
+    for event_type in (name for name in EVENT_TYPES if name.startswith("automation.")):
+        shown = _example(event_type)
+        data = {
+            key: value
+            for key, value in shown.items()
+            if key not in ("sessionId", "chat", "chatType", "contactId")
+        }
+        event = automation_event(
+            event_type, **whose, chat="1@s.whatsapp.net", contact_id=contact_id, data=data
+        )
+        assert list(shown) == list(_data(event)), event_type
+    gone = contact_deleted(**whose, contact_id=contact_id)
+    assert list(_example("contact.deleted")) == list(_data(gone))
 
 
 SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode()
