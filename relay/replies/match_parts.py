@@ -1,0 +1,291 @@
+"""A `when` as a list of parts, each of which must hold; and each with what a person may read about it.
+
+    When ─► chats · equals · keyword · … · any · not  ─► Part(code, holds(seen), anchors, sentence)
+
+An anchor is a pattern without which the part cannot hold: `match_index.py` looks for the anchors of all rules at once.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from relay.replies import schema
+from relay.replies.match_fuzzy import Phrase
+from relay.replies.match_regex import Regex
+from relay.replies.match_seen import Seen, canonical_phone
+from relay.replies.text import fold, normalize, words_of
+
+Lists = Mapping[str, frozenset[str]]
+Where = Literal["folded", "words", "regex", "regex_case"]
+Anchors = tuple[tuple[Where, "Anchor"], ...]
+
+
+class Anchor(Struct, frozen=True):
+    """A literal with its ends fixed or not, or a regular expression."""
+
+    text: str
+    start: bool = False
+    end: bool = False
+
+
+class Part(Struct, frozen=True, kw_only=True):
+    code: str
+    holds: Callable[[Seen], bool]
+    no: str
+    """The sentence where it does not hold."""
+    anchors: Anchors | None = None
+    """One of these is in the text where the part holds; None: nothing can be said."""
+    needs_text: bool = False
+    regexes: tuple[Regex, ...] = ()
+
+
+class Parts(Struct, frozen=True, kw_only=True):
+    """Of one trigger: all must hold. Without any it never does."""
+
+    parts: tuple[Part, ...]
+
+    def hold(self, seen: Seen) -> bool:
+        return bool(self.parts) and all(part.holds(seen) for part in self.parts)
+
+    @property
+    def anchors(self) -> Anchors | None:
+        """Those of the part that has the fewest."""
+        return min((part.anchors for part in self.parts if part.anchors is not None), key=len, default=None)
+
+
+def parts_of(trigger: schema.Trigger, lists: Lists) -> Parts:
+    """Those of a trigger's own keys."""
+    return Parts(parts=(*_text_parts(trigger), *_other_parts(trigger, lists)))
+
+
+# --- of the text ----------------------------------------------------------------------------------------------------
+
+
+def _text_parts(trigger: schema.Trigger) -> Iterator[Part]:
+    mode = _Mode(case=trigger.case, accents=trigger.accents)
+    if trigger.equals is not None:
+        yield _equals(mode, several(trigger.equals))
+    if trigger.keyword is not None:
+        yield _keyword(mode, several(trigger.keyword))
+    if trigger.starts is not None:
+        yield _edge(mode, several(trigger.starts), start=True)
+    if trigger.ends is not None:
+        yield _edge(mode, several(trigger.ends), start=False)
+    if trigger.contains is not None:
+        yield _contains(mode, several(trigger.contains))
+    if trigger.regex is not None:
+        yield _regex(several(trigger.regex), case=trigger.case)
+    if trigger.fuzzy is not None:
+        yield _fuzzy(trigger.fuzzy)
+
+
+class _Mode(Struct, frozen=True, kw_only=True):
+    """What is looked at of letters."""
+
+    case: bool
+    accents: bool
+
+    def texts(self, values: Sequence[str]) -> tuple[str, ...]:
+        """Without what is nothing but invisible characters, which would be in every text."""
+        made = (normalize(value, case=self.case, accents=self.accents) for value in values)
+        return tuple(value for value in made if value)
+
+    def of(self, seen: Seen) -> str:
+        return seen.form(case=self.case, accents=self.accents)
+
+    def words(self, seen: Seen) -> str:
+        return seen.words(case=self.case, accents=self.accents)
+
+
+def _equals(mode: _Mode, values: Sequence[str]) -> Part:
+    texts = frozenset(mode.texts(values))
+    return Part(
+        code="trigger.equals",
+        holds=lambda seen: mode.of(seen) in texts,
+        no=f"The text is not {_any_of(values)}.",
+        anchors=_folded(texts, start=True, end=True),
+        needs_text=True,
+    )
+
+
+def _edge(mode: _Mode, values: Sequence[str], *, start: bool) -> Part:
+    texts = mode.texts(values)
+    return Part(
+        code="trigger.starts" if start else "trigger.ends",
+        holds=(lambda seen: mode.of(seen).startswith(texts))
+        if start
+        else (lambda seen: mode.of(seen).endswith(texts)),
+        no=f"The text does not {'start' if start else 'end'} with {_any_of(values)}.",
+        anchors=_folded(texts, start=start, end=not start),
+        needs_text=True,
+    )
+
+
+def _contains(mode: _Mode, values: Sequence[str]) -> Part:
+    texts = mode.texts(values)
+
+    def holds(seen: Seen) -> bool:
+        text = mode.of(seen)
+        return any(value in text for value in texts)
+
+    return Part(
+        code="trigger.contains",
+        holds=holds,
+        no=_missing(values, "words"),
+        anchors=_folded(texts),
+        needs_text=True,
+    )
+
+
+def _keyword(mode: _Mode, values: Sequence[str]) -> Part:
+    """What has no letters or digits, an emoji say, is looked for as it is."""
+    texts = mode.texts(values)
+    words = tuple(found for found in map(words_of, texts) if found)
+    symbols = tuple(value for value in texts if not words_of(value))
+
+    def holds(seen: Seen) -> bool:
+        text = mode.words(seen)
+        if any(word in text for word in words):
+            return True
+        return bool(symbols) and any(symbol in mode.of(seen) for symbol in symbols)
+
+    return Part(
+        code="trigger.keyword",
+        holds=holds,
+        no=_missing(values, "keywords"),
+        anchors=_keyword_anchors(mode, words, symbols),
+        needs_text=True,
+    )
+
+
+def _keyword_anchors(mode: _Mode, words: Sequence[str], symbols: Sequence[str]) -> Anchors | None:
+    if not mode.case and not mode.accents:
+        of_words: Anchors = tuple(("words", Anchor(word)) for word in words)
+    else:
+        # Where accents are characters of their own they are no letters: a word may be a part of a folded one.
+        longest = _folded([max(word.split(), key=len) for word in words])
+        if longest is None:
+            return None
+        of_words = longest
+    of_symbols = _folded(symbols)
+    return None if of_symbols is None else of_words + of_symbols
+
+
+def _regex(values: Sequence[str], *, case: bool) -> Part:
+    regexes = tuple(Regex(value, case=case) for value in values)
+    where: Where = "regex_case" if case else "regex"
+    return Part(
+        code="trigger.regex",
+        holds=lambda seen: bool(seen.text) and any(regex.is_in(seen.encoded) for regex in regexes),
+        no="The regular expression is not found in the text."
+        if len(values) == 1
+        else "None of the regular expressions is found in the text.",
+        anchors=tuple((where, Anchor(value)) for value in values),
+        needs_text=True,
+        regexes=regexes,
+    )
+
+
+def _fuzzy(fuzzy: schema.Texts | schema.Fuzzy) -> Part:
+    wanted = fuzzy if isinstance(fuzzy, schema.Fuzzy) else schema.Fuzzy(like=fuzzy)
+    values = several(wanted.like)
+    texts = (words_of(fold(value)).strip() for value in values)
+    phrases = tuple(Phrase(text, score=wanted.score) for text in texts if text)
+    return Part(
+        code="trigger.fuzzy",
+        holds=lambda seen: bool(seen.folded_words) and any(phrase.is_in(seen) for phrase in phrases),
+        no=f"Nothing in the text is like {_any_of(values)} by {wanted.score:g} of 100.",
+        needs_text=True,
+    )
+
+
+def _folded(
+    values: Sequence[str] | frozenset[str], *, start: bool = False, end: bool = False
+) -> Anchors | None:
+    folded = [fold(value) for value in values]
+    if not all(folded):
+        return None
+    return tuple(("folded", Anchor(text, start=start, end=end)) for text in folded)
+
+
+# --- of everything else ---------------------------------------------------------------------------------------------
+
+
+def _other_parts(trigger: schema.Trigger, lists: Lists) -> Iterator[Part]:
+    if trigger.types is not None:
+        yield _types(trigger.types)
+    if trigger.from_ is not None:
+        yield _from(several(trigger.from_), lists)
+    if trigger.tags is not None:
+        yield tags_part(several(trigger.tags))
+    if trigger.first_contact is not None:
+        yield _first_contact(wanted=trigger.first_contact)
+
+
+def _types(values: Sequence[str]) -> Part:
+    types = frozenset(values)
+    return Part(
+        code="trigger.types",
+        holds=lambda seen: seen.message.type in types,
+        no=f"The message's type is not {_any_of(values)}.",
+    )
+
+
+def _from(values: Sequence[str], lists: Lists) -> Part:
+    phones: set[str] = set()
+    for value in values:
+        phones.update(map(canonical_phone, lists.get(value, (value,))))
+    phones.discard("")
+    return Part(
+        code="trigger.from",
+        holds=lambda seen: seen.phone in phones,
+        no="The sender's number is not among those under `from`.",
+    )
+
+
+def tags_part(values: Sequence[str]) -> Part:
+    tags = frozenset(values)
+    return Part(
+        code="trigger.tags",
+        holds=lambda seen: not tags.isdisjoint(seen.contact.tags),
+        no=f"The contact has no tag {_any_of(values)}.",
+    )
+
+
+def _first_contact(*, wanted: bool) -> Part:
+    return Part(
+        code="trigger.first_contact",
+        holds=lambda seen: seen.contact.first == wanted,
+        no="It is not the first message of this chat." if wanted else "It is the first message of this chat.",
+    )
+
+
+# --- sentences ------------------------------------------------------------------------------------------------------
+
+_SHOWN = 5
+
+
+def several(values: schema.Texts) -> list[str]:
+    return [values] if isinstance(values, str) else values
+
+
+def _any_of(values: Sequence[str]) -> str:
+    return _listed(values, " or ")
+
+
+def _missing(values: Sequence[str], kind: str) -> str:
+    if len(values) == 1:
+        return f'"{_short(values[0])}" is not in the text.'
+    return f"None of the {kind} {_listed(values, ', ')} is in the text."
+
+
+def _listed(values: Sequence[str], last: str) -> str:
+    shown = [f'"{_short(value)}"' for value in values[:_SHOWN]]
+    if len(values) > _SHOWN:
+        shown.append(f"{len(values) - _SHOWN} more")
+    return last.join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= 40 else f"{value[:39]}…"
