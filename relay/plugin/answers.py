@@ -63,7 +63,7 @@ def reply(
     handled: bool = True,
     handoff: bool = False,
     pause_seconds: float | None = None,
-    set: Mapping[str, Any] | None = None,  # noqa: A002 - the word that rules have for it
+    set: Mapping[str, Any] | None = None,
     tag: Sequence[str] = (),
     untag: Sequence[str] = (),
     result: Any = None,
