@@ -19,6 +19,8 @@ from relay.store import migrate
 from relay.store.embedded import EmbeddedPostgres
 from relay.store.pool import Pool, connect, open_pool
 
+pytest_plugins = ["relay.plugin.testing"]
+
 
 def database_url(server: str, name: str) -> str:
     """`server` with another database."""
