@@ -95,6 +95,7 @@ ROUTES: list[ControllerRouterHandler] = [
             automation.update_chat_automation,
             contacts.list_contacts,
             contacts.read_contact,
+            contacts.update_contact,
             contacts.delete_contact,
             contacts.check_contacts,
             media.create_media,

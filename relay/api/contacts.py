@@ -1,11 +1,13 @@
 """Contacts: whom a session has met, and whether a number is on WhatsApp."""
 
-from datetime import datetime
-from typing import Annotated
+import re
+from datetime import datetime, timedelta
+from typing import Annotated, Any
 
-from litestar import delete, get, post
+import msgspec
+from litestar import delete, get, patch, post
 from litestar.params import FromPath, JSONBody, QueryParameter
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from relay.api.auth import requires, tenant_of
 from relay.api.engine_calls import call_engine
@@ -15,10 +17,22 @@ from relay.api.recipients import digits_of
 from relay.api.request import Request
 from relay.api.session_view import get_callers_session
 from relay.api.wire import In, Out
+from relay.model.errors import InvalidInput
 from relay.model.ids import ContactId, SessionId
 from relay.model.tenant import Scope
-from relay.store import contacts
+from relay.replies.events import contact_deleted
+from relay.replies.situation import Variable
+from relay.store import bot_contacts, contacts, outbox
+from relay.store.bot_contacts import BotContact
 from relay.store.contacts import Contact
+
+_MOST_TAGS = 50
+_MOST_VARS = 100
+_MOST_VALUE_CHARS = 4096
+_REMEMBER = timedelta(days=90)
+_VAR_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+
+Tag = Annotated[str, Meta(min_length=1, max_length=100)]
 
 
 class ContactOut(Out, frozen=True, kw_only=True):
@@ -30,6 +44,21 @@ class ContactOut(Out, frozen=True, kw_only=True):
     lid: str | None
     name: str | None
     first_seen_at: datetime
+    tags: list[str]
+    vars: dict[str, Any]
+    """What rules have set, and the API; each is forgotten after a while."""
+    ignored: bool
+    """Bots do not answer this contact."""
+
+
+class ContactPatch(In, frozen=True, kw_only=True):
+    """What bots know of a contact; what is left out stays."""
+
+    tags: Annotated[list[Tag], Meta(max_length=_MOST_TAGS)] | UnsetType = UNSET
+    """All of them."""
+    vars: dict[str, Any] | UnsetType = UNSET
+    """By name; null removes one, those that are not named stay. Kept for 90 days."""
+    ignored: bool | UnsetType = UNSET
 
 
 class ContactList(Out, frozen=True, kw_only=True):
@@ -63,6 +92,9 @@ async def list_contacts(
     search: Annotated[
         str | None, QueryParameter(max_length=200, description="A number, a LID, or a part of the name.")
     ] = None,
+    tag: Annotated[
+        str | None, QueryParameter(max_length=100, description="Those that have this tag.")
+    ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> ContactList:
@@ -70,17 +102,43 @@ async def list_contacts(
     tenant_id = tenant_of(request.principal, company_id)
     async with request.services.pool.acquire() as conn:
         rows = await contacts.list_contacts(
-            conn, tenant_id, session_id=session_id, search=search, before=page.before, limit=page.fetch
+            conn,
+            tenant_id,
+            session_id=session_id,
+            search=search,
+            tag=tag,
+            before=page.before,
+            limit=page.fetch,
         )
     shown, next_cursor = page.cut(rows, lambda contact: contact.id)
-    return ContactList(contacts=[_contact_out(contact) for contact in shown], next_cursor=next_cursor)
+    now = request.services.now()
+    return ContactList(contacts=[_contact_out(contact, now) for contact in shown], next_cursor=next_cursor)
 
 
 @get("/contacts/{contact_id:str}", opt=requires(Scope.MESSAGES_READ), summary="Read a contact")
 async def read_contact(request: Request, contact_id: FromPath[str]) -> ContactOut:
     async with request.services.pool.acquire() as conn:
         tenant_id = await owner_of(request, conn, contact_id)
-        return _contact_out(await contacts.get_contact(conn, tenant_id, contact_id))
+        return _contact_out(await contacts.get_contact(conn, tenant_id, contact_id), request.services.now())
+
+
+@patch(
+    "/contacts/{contact_id:str}",
+    opt=requires(Scope.MESSAGES_SEND),
+    summary="Change what bots know of a contact: tags, variables, whether it is ignored",
+)
+async def update_contact(
+    request: Request, contact_id: FromPath[str], data: JSONBody[ContactPatch]
+) -> ContactOut:
+    services = request.services
+    now = services.now()
+    async with services.pool.acquire() as conn, conn.transaction():
+        tenant_id = await owner_of(request, conn, contact_id)
+        contact = await contacts.get_contact(conn, tenant_id, contact_id)
+        known = await bot_contacts.lock_contact(conn, tenant_id, contact.id)
+        changed = _changed(known, data, now)
+        await bot_contacts.update_contact(conn, tenant_id, contact.id, changed)
+        return _contact_out(await contacts.get_contact(conn, tenant_id, contact.id), now)
 
 
 @delete(
@@ -92,8 +150,19 @@ async def delete_contact(request: Request, contact_id: FromPath[str]) -> None:
     services = request.services
     async with services.pool.acquire() as conn, conn.transaction():
         tenant_id = await owner_of(request, conn, contact_id)
-        media = await contacts.delete_contact(conn, tenant_id, ContactId(contact_id))
-    services.blobs.remove_files(media)
+        removed = await contacts.delete_contact(conn, tenant_id, ContactId(contact_id))
+        told = contact_deleted(
+            at=services.now(),
+            tenant_id=tenant_id,
+            session_id=removed.session_id,
+            contact_id=ContactId(contact_id),
+        )
+        owed = await outbox.insert_events(conn, [told])
+    services.blobs.remove_files(removed.media)
+    services.doorbell.ring("replies")
+    services.doorbell.ring("events")
+    if owed:
+        services.doorbell.ring("deliveries")
 
 
 @post(
@@ -120,7 +189,42 @@ async def check_contacts(request: Request, data: JSONBody[CheckIn]) -> CheckOut:
     )
 
 
-def _contact_out(contact: Contact) -> ContactOut:
+def _changed(known: BotContact, data: ContactPatch, now: datetime) -> BotContact:
+    """`known` with what is asked for, without what has expired. Raises InvalidInput."""
+    kept = {
+        name: stored
+        for name, stored in known.vars.items()
+        if msgspec.convert(stored, Variable).expires_at > now
+    }
+    before = len(kept)
+    for name, value in ({} if data.vars is UNSET else data.vars).items():
+        if value is None:
+            kept.pop(name, None)
+        else:
+            _check_variable(name, value)
+            kept[name] = msgspec.to_builtins(Variable(value=value, expires_at=now + _REMEMBER))
+    # Rules may have set more: of those some can be taken away.
+    if len(kept) > max(before, _MOST_VARS):
+        raise InvalidInput(f"A contact has at most {_MOST_VARS} variables.", path="vars")
+    return BotContact(
+        tags=known.tags if data.tags is UNSET else sorted(set(data.tags)),
+        vars=kept,
+        ignored=known.ignored if data.ignored is UNSET else data.ignored,
+    )
+
+
+def _check_variable(name: str, value: Any) -> None:
+    """Raises InvalidInput."""
+    if not _VAR_NAME.fullmatch(name):
+        detail = "The name of a variable has up to 64 letters, digits, `_`, `.` and `-`."
+        raise InvalidInput(detail, path="vars")
+    if len(msgspec.json.encode(value).decode()) > _MOST_VALUE_CHARS:
+        detail = f"The value has more than {_MOST_VALUE_CHARS} characters as JSON."
+        raise InvalidInput(detail, path=f"vars.{name}")
+
+
+def _contact_out(contact: Contact, now: datetime) -> ContactOut:
+    known = msgspec.convert(contact.vars, dict[str, Variable])
     return ContactOut(
         id=contact.id,
         contact_id=contact.id,
@@ -129,4 +233,7 @@ def _contact_out(contact: Contact) -> ContactOut:
         lid=contact.lid,
         name=contact.name,
         first_seen_at=contact.first_seen_at,
+        tags=contact.tags,
+        vars={name: variable.value for name, variable in known.items() if variable.expires_at > now},
+        ignored=contact.ignored,
     )

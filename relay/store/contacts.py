@@ -35,6 +35,11 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     lid: str | None
     name: str | None
     first_seen_at: datetime
+    tags: list[str]
+    vars: dict[str, Any]
+    """{name: {value, expires_at}}, what has expired among them."""
+    ignored: bool
+    """By bots."""
 
 
 Known = dict[tuple[SessionId, str], ContactId]
@@ -104,7 +109,27 @@ _FILL_IN = """
     UPDATE whatsapp_contacts SET pn = coalesce(pn, $2), lid = coalesce(lid, $3), name = coalesce($4, name)
     WHERE id = $1
 """
+# A tag, a variable or an opt-out that was given to either of the two is the person's; the survivor's own counts more.
+_MERGE_KNOWN = """
+    WITH gone AS (DELETE FROM bot_contacts WHERE session_id = $2 AND contact_id = ANY ($3) RETURNING *)
+    INSERT INTO bot_contacts AS k (contact_id, session_id, tenant_id, ignored, tags, vars, flows, fired)
+    SELECT $1, session_id, tenant_id, ignored, tags, vars, flows, fired FROM gone
+    ON CONFLICT (contact_id) DO UPDATE
+       SET ignored = k.ignored OR excluded.ignored, vars = excluded.vars || k.vars,
+           tags = ARRAY (SELECT DISTINCT unnest(k.tags || excluded.tags) AS tag ORDER BY tag),
+           flows = excluded.flows || k.flows, fired = excluded.fired || k.fired
+"""
 _MERGE = (
+    _MERGE_KNOWN,
+    "UPDATE agent_turns SET contact_id = $1 WHERE session_id = $2 AND contact_id = ANY ($3)",
+    """
+    UPDATE shadow_decisions SET contact_id = $1
+    WHERE tenant_id = (SELECT tenant_id FROM whatsapp_sessions WHERE id = $2) AND contact_id = ANY ($3)
+    """,
+    """
+    UPDATE plugin_values SET contact_id = $1
+    WHERE tenant_id = (SELECT tenant_id FROM whatsapp_sessions WHERE id = $2) AND contact_id = ANY ($3)
+    """,
     "UPDATE whatsapp_messages SET contact_id = $1 WHERE session_id = $2 AND contact_id = ANY ($3)",
     "UPDATE whatsapp_chats SET contact_id = $1 WHERE session_id = $2 AND contact_id = ANY ($3)",
     "DELETE FROM whatsapp_contacts WHERE $1 <> id AND session_id = $2 AND id = ANY ($3)",
@@ -145,11 +170,16 @@ def _contact(row: Any) -> Contact:
     return Contact(**{field: row[field] for field in Contact.__struct_fields__})
 
 
-_LIST = """
-    SELECT * FROM whatsapp_contacts
-    WHERE tenant_id = $1 AND ($2::text IS NULL OR session_id = $2) AND ($3::text IS NULL OR id < $3)
+_VIEW = """
+    SELECT c.*, coalesce(k.tags, '{}') AS tags, coalesce(k.vars, '{}') AS vars, coalesce(k.ignored, false) AS ignored
+    FROM whatsapp_contacts c LEFT JOIN bot_contacts k ON k.contact_id = c.id
+"""
+_LIST = f"""
+    {_VIEW}
+    WHERE c.tenant_id = $1 AND ($2::text IS NULL OR c.session_id = $2) AND ($3::text IS NULL OR c.id < $3)
       AND ($4::text IS NULL OR pn = $4 OR lid = $4 OR strpos(lower(name), lower($4)) > 0)
-    ORDER BY id DESC LIMIT $5
+      AND ($5::text IS NULL OR $5 = ANY (k.tags))
+    ORDER BY c.id DESC LIMIT $6
 """
 
 
@@ -159,14 +189,16 @@ async def list_contacts(
     *,
     session_id: str | None,
     search: str | None,
+    tag: str | None,
     before: str | None,
     limit: int,
 ) -> list[Contact]:
     """Newest first; `search` is a number, a LID or a part of the name."""
-    return [_contact(row) for row in await conn.fetch(_LIST, tenant_id, session_id, before, search, limit)]
+    rows = await conn.fetch(_LIST, tenant_id, session_id, before, search, tag, limit)
+    return [_contact(row) for row in rows]
 
 
-_GET = "SELECT * FROM whatsapp_contacts WHERE tenant_id = $1 AND id = $2"
+_GET = f"{_VIEW} WHERE c.tenant_id = $1 AND c.id = $2"
 
 
 async def get_contact(conn: Connection, tenant_id: TenantId, contact_id: str) -> Contact:
@@ -195,7 +227,12 @@ _DELETE_ATTEMPTS = """
     DELETE FROM attempts a USING events e
     WHERE e.tenant_id = $1 AND e.contact_id = $2 AND a.tenant_id = $1 AND a.event_id = e.id
 """
-_DELETE_REPLIES = "DELETE FROM reply_tasks WHERE tenant_id = $1 AND session_id = $2 AND chat = ANY ($3)"
+_DELETE_OF_CHATS = (
+    "DELETE FROM bot_chats WHERE tenant_id = $1 AND session_id = $2 AND chat = ANY ($3)",
+    "DELETE FROM agent_turns WHERE tenant_id = $1 AND session_id = $2 AND chat = ANY ($3)",
+    "DELETE FROM reply_tasks WHERE tenant_id = $1 AND session_id = $2 AND chat = ANY ($3)",
+    "DELETE FROM shadow_decisions WHERE tenant_id = $1 AND session_id = $2 AND chat = ANY ($3)",
+)
 _DELETE_RECEIPTS = "DELETE FROM early_receipts WHERE session_id = $1 AND chat = ANY ($2)"
 # Files of the contact, and files that only messages with the contact carry.
 _MEDIA = """
@@ -210,7 +247,10 @@ _MEDIA = """
       AND (contact_id = $2 OR id IN (SELECT id FROM carried EXCEPT SELECT id FROM shared))
     RETURNING id
 """
+# In groups they have questions of their own. What plugins and bots know of them goes with their row.
 _DELETE = (
+    "DELETE FROM agent_turns WHERE tenant_id = $1 AND contact_id = $2",
+    "DELETE FROM shadow_decisions WHERE tenant_id = $1 AND contact_id = $2",
     "DELETE FROM events WHERE tenant_id = $1 AND contact_id = $2",
     "DELETE FROM whatsapp_messages WHERE tenant_id = $1 AND contact_id = $2",
     "DELETE FROM whatsapp_chats WHERE tenant_id = $1 AND contact_id = $2",
@@ -222,15 +262,22 @@ _DELETE = (
 _LOCK = "SELECT FROM whatsapp_contacts WHERE tenant_id = $1 AND id = $2 FOR UPDATE"
 
 
-async def delete_contact(conn: Connection, tenant_id: TenantId, contact_id: ContactId) -> list[str]:
-    """Remove everything of somebody; answers the ids of their media, whose files are the caller's to remove."""
+class Removed(msgspec.Struct, frozen=True, kw_only=True):
+    session_id: SessionId
+    media: list[str]
+    """Ids of files that are the caller's to remove."""
+
+
+async def delete_contact(conn: Connection, tenant_id: TenantId, contact_id: ContactId) -> Removed:
+    """Remove everything of somebody. Ring `replies` after the commit. Raises NotFound."""
     await conn.execute(_LOCK, tenant_id, contact_id)
     contact = await get_contact(conn, tenant_id, contact_id)
     chats = [row["jid"] for row in await conn.fetch(_CHATS, tenant_id, contact.session_id, contact_id)]
+    for sql in _DELETE_OF_CHATS:
+        await conn.execute(sql, tenant_id, contact.session_id, chats)
     await conn.execute(_ADOPT, tenant_id, contact.session_id, contact_id, chats)
     media = [row["id"] for row in await conn.fetch(_MEDIA, tenant_id, contact_id)]
-    await conn.execute(_DELETE_REPLIES, tenant_id, contact.session_id, chats)
     await conn.execute(_DELETE_RECEIPTS, contact.session_id, chats)
     for sql in (_DELETE_OWED, _DELETE_ATTEMPTS, *_DELETE):
         await conn.execute(sql, tenant_id, contact_id)
-    return media
+    return Removed(session_id=contact.session_id, media=media)

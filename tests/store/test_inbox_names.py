@@ -179,3 +179,116 @@ async def test_learning_a_number_is_no_walk_through_everything(pool: Pool, accou
     assert moved == 40
     # What a walk from the first row to the last has returned.
     assert after == before
+
+
+_BOT_KNOWS = """
+    WITH state AS (
+        INSERT INTO bot_contacts (contact_id, session_id, tenant_id, ignored, tags, vars, flows, fired)
+        SELECT id, session_id, tenant_id, $2, $3, $4, $5, $6 FROM whatsapp_contacts WHERE id = $1
+    ), noted AS (
+        INSERT INTO plugin_values (tenant_id, plugin, key, contact_id, value)
+        SELECT tenant_id, 'optout', id, id, 'true' FROM whatsapp_contacts WHERE id = $1
+    ), asked AS (
+        INSERT INTO agent_turns (id, tenant_id, session_id, chat, contact_id, agent, message_ids, cause, due_at)
+        SELECT 'trn_' || id, tenant_id, session_id, $7, id, 'main', ARRAY['msg_' || $7], '{}', now()
+        FROM whatsapp_contacts WHERE id = $1
+    ), shadow AS (
+        INSERT INTO shadow_decisions (id, tenant_id, session_id, chat, contact_id, message_id, cause, messages)
+        SELECT 'shd_' || id, tenant_id, session_id, $7, id, 'msg_1', '{}', '[]' FROM whatsapp_contacts WHERE id = $1
+    )
+    INSERT INTO bot_chats (session_id, chat, tenant_id, paused_until, paused_reason, said)
+    SELECT session_id, $7, tenant_id, $8, $9, $10 FROM whatsapp_contacts WHERE id = $1
+"""
+
+
+async def know(pool: Pool, contact_id: str, chat: str, **given: Any) -> None:
+    """A bot has dealt with the contact in `chat`."""
+    state: dict[str, Any] = {
+        "ignored": False,
+        "tags": [],
+        "vars": {},
+        "flows": {chat: {"flow": chat}},
+        "fired": {},
+        "chat": chat,
+        "until": None,
+        "reason": None,
+        "said": [],
+    }
+    await pool.execute(_BOT_KNOWS, contact_id, *(state | given).values())
+
+
+async def test_what_a_bot_knows_follows_the_number(desk: Desk, pool: Pool, account: Account) -> None:
+    """Pause, answers, flow, question and shadow decisions of a chat by LID go by the number once it is learned."""
+    await desk.take(account, by_lid("W1"))
+    maria = await pool.fetchval("SELECT id FROM whatsapp_contacts")
+    await know(pool, maria, LID_CHAT, tags=["vip"], until=AT, reason="person", said=[[1, "a"]])
+    await desk.take(account, received("W2"))
+    chat = await pool.fetchrow("SELECT chat, paused_until, paused_reason, said FROM bot_chats")
+    assert tuple(chat or ()) == (MARIA_CHAT, AT, "person", [[1, "a"]])
+    known = await pool.fetchrow("SELECT contact_id, tags, flows FROM bot_contacts")
+    assert tuple(known or ()) == (maria, ["vip"], {MARIA_CHAT: {"flow": LID_CHAT}})
+    assert await pool.fetchval("SELECT chat FROM agent_turns") == MARIA_CHAT
+    assert await pool.fetchval("SELECT chat FROM shadow_decisions") == MARIA_CHAT
+
+
+async def test_a_pause_of_a_chat_without_messages_follows_too(
+    desk: Desk, pool: Pool, account: Account
+) -> None:
+    """Somebody who was met in a group only has no chat yet, but the bot was told to keep quiet there."""
+    await desk.take(account, by_lid("W1", chat=GROUP))
+    await pool.execute(
+        "INSERT INTO bot_chats (session_id, chat, tenant_id) VALUES ($2, $3, $1)", *account, LID_CHAT
+    )
+    await desk.take(account, received("W2", chat=GROUP))
+    assert await pool.fetchval("SELECT chat FROM bot_chats") == MARIA_CHAT
+
+
+async def test_what_a_bot_knows_of_two_is_known_of_the_one(desk: Desk, pool: Pool, account: Account) -> None:
+    """Met by number and by LID apart, with a history each: the survivor has both, an opt-out first of all."""
+    await desk.take(account, received("W1", sender=Party(pn=MARIA.pn)), by_lid("W2"))
+    rows = await pool.fetch("SELECT id FROM whatsapp_contacts ORDER BY id")
+    first, second = [row["id"] for row in rows]
+    late = AT.replace(hour=5)
+    await know(
+        pool,
+        first,
+        MARIA_CHAT,
+        tags=["a", "b"],
+        vars={"x": 1, "y": 1},
+        until=AT,
+        reason="rule",
+        said=[[1, "a"]],
+    )
+    await know(
+        pool,
+        second,
+        LID_CHAT,
+        ignored=True,
+        tags=["b", "c"],
+        vars={"y": 2, "z": 2},
+        fired={"s/r": [1, 2]},
+        until=late,
+        reason="person",
+        said=[[2, "b"]],
+    )
+    await desk.take(account, by_lid("W4", sender=MARIA))
+    known = dict((await pool.fetch("SELECT * FROM bot_contacts"))[0])
+    assert known == {
+        "contact_id": first,
+        "session_id": account[1],
+        "tenant_id": account[0],
+        "ignored": True,
+        "tags": ["a", "b", "c"],
+        "vars": {"x": 1, "y": 1, "z": 2},
+        "flows": {MARIA_CHAT: {"flow": MARIA_CHAT}},
+        "fired": {"s/r": [1, 2]},
+    }
+    [chat] = await pool.fetch("SELECT chat, paused_until, paused_reason, said FROM bot_chats")
+    assert tuple(chat) == (MARIA_CHAT, late, "person", [[2, "b"], [1, "a"]])
+    [turn] = await pool.fetch("SELECT chat, contact_id, message_ids FROM agent_turns")
+    assert tuple(turn) == (MARIA_CHAT, first, [f"msg_{MARIA_CHAT}", f"msg_{LID_CHAT}"])
+    for table in ("plugin_values", "shadow_decisions"):
+        assert [row["contact_id"] for row in await pool.fetch(f"SELECT contact_id FROM {table}")] == [
+            first
+        ] * 2
+    assert {row["chat"] for row in await pool.fetch("SELECT chat FROM shadow_decisions")} == {MARIA_CHAT}
