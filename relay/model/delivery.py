@@ -32,7 +32,7 @@ class Outcome(StrEnum):
     """Answered, but not with 2xx."""
     UNREACHABLE = "unreachable"
     BLOCKED = "blocked"
-    """The address guard refused it."""
+    """The address guard refused it, or a plugin that changes what is sent has failed: nothing was sent."""
     CANCELLED = "cancelled"
     """Not a POST: the row that records a cancelled delivery."""
 

@@ -4,8 +4,11 @@ from typing import Any
 
 import msgspec
 
+from relay.model.message import SENDABLE_TYPES
 from relay.plugin.answers import Outgoing, Reply, reply
 
+_SENDABLE = frozenset(kind.value for kind in SENDABLE_TYPES)
+_WAIT_MOST_SECONDS = 600.0
 _MOST_MESSAGES = 20
 _MOST_TEXT = 65_536
 _PAUSE_MOST_SECONDS = 365 * 86_400
@@ -70,9 +73,20 @@ def _check_messages(messages: list[Any]) -> list[Outgoing]:
     if len(messages) > _MOST_MESSAGES:
         raise TypeError(f"more than {_MOST_MESSAGES} messages")
     for one in messages:
-        if not isinstance(one, Outgoing):
-            raise TypeError(f"a message is an Outgoing, not {type(one).__name__}")
-        if len(one.text) > _MOST_TEXT:
-            raise TypeError("a text is too long")
-        msgspec.json.encode(one.content)
+        _check_message(one)
     return messages
+
+
+def _check_message(message: Any) -> None:
+    if not isinstance(message, Outgoing):
+        raise TypeError(f"a message is an Outgoing, not {type(message).__name__}")
+    if message.type not in _SENDABLE:
+        raise TypeError(f"{message.type} is no type of message that can be sent")
+    if message.type == "text" and not str(message.content.get("text", "")).strip():
+        raise TypeError("a text needs words: content is {'text': …}")
+    if len(message.text) > _MOST_TEXT:
+        raise TypeError("a text is too long")
+    for seconds in (message.typing_seconds, message.wait_seconds):
+        if not 0 <= seconds <= _WAIT_MOST_SECONDS:
+            raise TypeError("typing_seconds and wait_seconds are between 0 and 600")
+    msgspec.json.encode(message.content)

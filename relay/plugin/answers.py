@@ -5,11 +5,6 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from relay.model.message import SENDABLE_TYPES
-
-_WAIT_MOST_SECONDS = 600.0
-_SENDABLE = frozenset(kind.value for kind in SENDABLE_TYPES)
-
 
 class Outgoing(Struct, frozen=True, kw_only=True):
     """A message to be sent. `content` is as `POST /api/v1/whatsapp/send` takes it for `type`."""
@@ -21,17 +16,6 @@ class Outgoing(Struct, frozen=True, kw_only=True):
     typing_seconds: float = 0
     wait_seconds: float = 0
     """After the message before it."""
-
-    def __post_init__(self) -> None:
-        if self.type not in _SENDABLE:
-            raise ValueError(f"{self.type} is no type of message that can be sent.")
-        if self.type == "text" and not str(self.content.get("text", "")).strip():
-            raise ValueError("A text needs words: content is {'text': …}.")
-        if (
-            not 0 <= self.typing_seconds <= _WAIT_MOST_SECONDS
-            or not 0 <= self.wait_seconds <= _WAIT_MOST_SECONDS
-        ):
-            raise ValueError("typing_seconds and wait_seconds are between 0 and 600.")
 
     @property
     def text(self) -> str:

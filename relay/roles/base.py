@@ -9,6 +9,7 @@ from msgspec import Struct
 from relay.config import Config
 from relay.egress.guard import AddressGuard
 from relay.model.errors import ConfigError
+from relay.roles.plugins import ProcessPlugins
 from relay.store import migrate
 from relay.store.blobs import Blobs
 from relay.store.doorbell import Doorbell
@@ -25,6 +26,7 @@ class Base(Struct, frozen=True, kw_only=True):
     doorbell: Doorbell
     guard: AddressGuard
     blobs: Blobs
+    plugins: ProcessPlugins
     listen_fd: int | None
     """The API's socket, bound by a supervisor."""
     stopping: asyncio.Event
@@ -47,6 +49,8 @@ async def open_base(config: Config, *, name: str, listen_fd: int | None) -> Asyn
         doorbell = Doorbell(config.database.url, name=name)
         hearing = asyncio.create_task(doorbell.run(), name="doorbell")
         stack.callback(hearing.cancel)
+        plugins = ProcessPlugins(config, pool)
+        stack.callback(plugins.close)
         yield Base(
             config=config,
             pool=pool,
@@ -57,6 +61,7 @@ async def open_base(config: Config, *, name: str, listen_fd: int | None) -> Asyn
                 own_addresses=[(config.server.host, config.server.port)],
             ),
             blobs=Blobs(config.data_dir / "media", max_bytes=config.media.max_bytes),
+            plugins=plugins,
             listen_fd=listen_fd,
             stopping=asyncio.Event(),
         )

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import random as _random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Literal, Self
@@ -48,6 +48,9 @@ _SCAN_REST = 9
 _REFUSED_SECONDS = 5.0
 _RESPONSE_CHARACTERS = 512
 _CONNECT_SECONDS = 10.0
+_UNFILTERED = "A plugin that changes what is sent has failed, so nothing was sent."
+
+FilterBody = Callable[[Claimed, bytes], Awaitable[bytes | None]]
 
 
 def _utc_now() -> datetime:
@@ -55,7 +58,10 @@ def _utc_now() -> datetime:
 
 
 class Dispatcher:
-    """Open it with `async with`: leaving it records what came back and gives back what is still in flight."""
+    """Open it with `async with`: leaving it records what came back and gives back what is still in flight.
+
+    `filter_body`: what plugins leave of a body; None where it must not be sent now.
+    """
 
     def __init__(
         self,
@@ -65,6 +71,7 @@ class Dispatcher:
         guard: AddressGuard,
         config: Config,
         *,
+        filter_body: FilterBody | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = _utc_now,
         random: Callable[[], float] = _random.random,
@@ -75,6 +82,7 @@ class Dispatcher:
         self._guard = guard
         self._config = config.webhooks
         self._drain_seconds = config.server.drain_seconds
+        self._filter_body = filter_body
         self._now = now
         hooks = config.webhooks
         self._schedule = Schedule(hooks.schedule_seconds, jitter=hooks.jitter, random=random, now=now)
@@ -225,8 +233,13 @@ class Dispatcher:
         )
 
     async def _post(self, delivery: Claimed, destination: Destination, body: bytes) -> Answer:
-        at = int(self._now().timestamp())
         try:
+            if self._filter_body is not None:
+                filtered = await self._filter_body(delivery, body)
+                if filtered is None:
+                    return Answer(outcome=Outcome.BLOCKED, duration_seconds=0.0, error=_UNFILTERED)
+                body = filtered
+            at = int(self._now().timestamp())
             return await post(
                 self._http,
                 destination.url,
