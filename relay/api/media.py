@@ -14,7 +14,6 @@ from litestar.response import File
 
 from relay.api.auth import requires, tenant_of
 from relay.api.content import FileName, MimeType
-from relay.api.media_source import keep
 from relay.api.owner import Company, owner_of
 from relay.api.request import FILE, Request
 from relay.api.services import Services
@@ -25,6 +24,7 @@ from relay.model.ids import MediaId, TenantId
 from relay.model.tenant import Scope
 from relay.store import media_fetches
 from relay.store.blobs import Blob
+from relay.store.given_media import keep_file
 
 # A stranger's file must never run in the server's own name.
 _HEADERS = {
@@ -76,8 +76,10 @@ async def create_media(
     declared = request.headers.get("content-type")
     if declared is not None and declared.startswith("multipart/"):
         raise InvalidInput("Send the file's bytes as the body itself, not as a form.", path="Content-Type")
-    blob = await keep(
-        request.services,
+    services = request.services
+    blob = await keep_file(
+        services.pool,
+        services.blobs,
         request.stream(),
         tenant_id=tenant_id,
         declared=_check(declared, MimeType, path="Content-Type"),
