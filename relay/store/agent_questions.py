@@ -24,6 +24,7 @@ class ToldMessage(Struct, frozen=True, kw_only=True):
     sender_name: str | None
     type: str
     content: dict[str, Any]
+    in_group: bool = False
     sent_at: datetime
 
 
@@ -46,7 +47,10 @@ class AskedSession(Struct, frozen=True, kw_only=True):
     bot: BotSettings
 
 
-_MESSAGE = "id, direction = 'outgoing' OR origin <> 'contact' AS ours, sender_name, type, content, sent_at"
+_MESSAGE = """
+    id, direction = 'outgoing' OR origin <> 'contact' AS ours, sender_name, type, content,
+    chat LIKE '%@g.us' AS in_group, sent_at
+"""
 _QUESTION = f"""
     SELECT {_MESSAGE} FROM whatsapp_messages WHERE tenant_id = $1 AND id = ANY ($2::text[]) AND revoked_at IS NULL
     ORDER BY id

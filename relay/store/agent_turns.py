@@ -191,13 +191,14 @@ async def list_held(conn: Connection, turns: Collection[ClaimedTurn]) -> set[Tur
 
 
 _RELEASE = """
-    UPDATE agent_turns SET due_at = now(), claim = NULL, attempt = attempt - 1 WHERE id = $1 AND claim = $2
+    UPDATE agent_turns SET due_at = now() + $3 * interval '1 second', claim = NULL, attempt = attempt - 1
+    WHERE id = $1 AND claim = $2
 """
 
 
-async def release_turn(conn: Connection, turn: ClaimedTurn) -> None:
-    """Give it back: due at once, for any process."""
-    await conn.execute(_RELEASE, turn.id, turn.claim)
+async def release_turn(conn: Connection, turn: ClaimedTurn, *, wait_seconds: float = 0.0) -> None:
+    """Give it back, for any process to claim."""
+    await conn.execute(_RELEASE, turn.id, turn.claim, wait_seconds)
 
 
 _LOCK = """
