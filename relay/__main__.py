@@ -92,9 +92,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_short_commands(commands: Commands, options: Options) -> None:
     """What runs for long never needs these, and would keep them in memory in each process."""
-    from relay.commands import deliveries, doctor, key, keys, listen, migrate, session, tenant
+    from relay.commands import deliveries, doctor, key, keys, listen, migrate, rules, session, tenant
 
-    for group in (migrate, doctor, tenant, key, keys, session, deliveries, listen):
+    for group in (migrate, doctor, tenant, key, keys, session, rules, deliveries, listen):
         group.add_parser(commands, options)
 
 

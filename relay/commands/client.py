@@ -140,8 +140,12 @@ class Client:
     async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         return await self._call("PATCH", path, body=body)
 
-    async def delete(self, path: str) -> None:
-        await self._call("DELETE", path)
+    async def put(self, path: str, content: bytes, *, media_type: str, **query: Any) -> Any:
+        headers = {"Content-Type": media_type}
+        return await self._call("PUT", path, query=query, content=content, headers=headers)
+
+    async def delete(self, path: str, **query: Any) -> None:
+        await self._call("DELETE", path, query=query)
 
     async def list(self, path: str, field: str, *, limit: int, **query: Any) -> tuple[list[Any], bool]:
         """Up to `limit` things, over as many pages as it takes, and whether there are more."""
@@ -184,11 +188,14 @@ class Client:
         *,
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Any:
         import httpx  # noqa: PLC0415 - see above
 
+        request = self._request(method, path, query=query or {}, body=body, content=content, headers=headers)
         try:
-            response = await self._http.send(self._request(method, path, query=query or {}, body=body))
+            response = await self._http.send(request)
         except httpx.HTTPError as error:
             raise self._unreachable(error) from None
         if not response.is_success:
@@ -207,6 +214,7 @@ class Client:
         *,
         query: Mapping[str, Any],
         body: Mapping[str, Any] | None = None,
+        content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: Any = None,
     ) -> "httpx.Request":
@@ -217,6 +225,7 @@ class Client:
             headers={"Authorization": f"Bearer {self._key.text}", **(headers or {})},
             timeout=timeout or _TIMEOUT_SECONDS,
             json=body,
+            content=content,
         )
 
     def _refusal(self, response: "httpx.Response") -> CallFailed:

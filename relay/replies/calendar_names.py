@@ -34,8 +34,8 @@ def zone_faults(name: str, path: Path) -> Iterator[tuple[Path, str]]:
     try:
         ZoneInfo(name)
     except (LookupError, ValueError, OSError):
-        hint = suggest(name, [*available_timezones()]) or "; write one such as America/Sao_Paulo"
-        yield path, f"{quote(name)} is no time zone{hint}."
+        hint = suggest(name, [*available_timezones()]) or "; write one such as America/Sao_Paulo."
+        yield path, f"{quote(name)} is no time zone{hint}"
 
 
 def _is_date(text: str) -> bool:

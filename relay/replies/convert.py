@@ -56,10 +56,6 @@ class Converter:
         raise TypeError(f"The schema uses {wanted}, which is not read yet.")
 
     @_read_as.register
-    def _(self, wanted: inspect.NoneType, node: Scalar, path: Path) -> Any:
-        return None
-
-    @_read_as.register
     def _(self, wanted: inspect.AnyType, node: Node, path: Path) -> Any:
         if isinstance(node, Scalar):
             return scalars.read_anything(node)
@@ -223,7 +219,8 @@ def _fits(node: Node, wanted: inspect.Type) -> bool:
         return isinstance(wanted, inspect.ListType)
     if isinstance(node, Mapping):
         return isinstance(wanted, inspect.StructType | inspect.DictType)
-    return isinstance(wanted, inspect.NoneType if scalars.is_nothing(node) else _SCALARS)
+    # A key without a value would silently mean less than its author thinks.
+    return isinstance(wanted, _SCALARS) and not scalars.is_nothing(node)
 
 
 def _is_left_empty(node: Node, wanted: inspect.StructType, field: inspect.Field) -> bool:

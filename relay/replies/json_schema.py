@@ -68,8 +68,9 @@ def _struct(wanted: inspect.StructType) -> dict[str, Any]:
         if field.name in told:
             # A description beside a reference is for the one who refers.
             shape["description"] = told[field.name]
-        if isinstance(field.default, bool | int | float | str):
-            shape["default"] = field.default
+        default = field.default
+        if isinstance(default, bool | int | float | str):
+            shape["default"] = float(default) if isinstance(default, schema.Duration) else default
         properties[field.encode_name] = shape
     required = [field.encode_name for field in wanted.fields if field.required]
     about = {"description": " ".join(wanted.cls.__doc__.split())} if wanted.cls.__doc__ else {}

@@ -7,12 +7,11 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import structs
 
 from relay.model.message import MessageType
 from relay.replies import schema
 from relay.replies.calendar_names import zone_faults
-from relay.replies.match import check_regex
+from relay.replies.match_regex import check_regex
 from relay.replies.problems import Path
 from relay.replies.templates import check as check_template
 from relay.replies.wording import quote, suggest, unknown
@@ -22,6 +21,8 @@ Fault: TypeAlias = tuple[Path, str]
 _WAIT_MOST_SECONDS = 600
 _TYPING_MOST_SECONDS = 60
 _HTTP_MOST_SECONDS = 30
+_YEARS = range(1970, 2200)
+_STATUSES = range(100, 600)
 _PHONE = re.compile(r"\+?[\d\s().-]+")
 
 
@@ -30,7 +31,8 @@ def walk(part: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
     yield path, part
     below: Iterator[tuple[str | int, Any]] = iter(())
     if isinstance(part, msgspec.Struct):
-        below = ((field.encode_name, getattr(part, field.name)) for field in structs.fields(part))
+        keys = zip(part.__struct_encode_fields__, part.__struct_fields__, strict=True)
+        below = ((key, value) for key, name in keys if (value := getattr(part, name)) is not None)
     elif isinstance(part, dict):
         below = iter(part.items())
     elif isinstance(part, list):
@@ -78,8 +80,8 @@ def _(part: schema.Trigger, rule_set: schema.RuleSet) -> Iterator[Fault]:
             yield ("types", place), unknown(name, _types(), "message type")
     for where, entry in _each(part.from_, ("from",)):
         if entry not in rule_set.lists and not _is_phone(entry):
-            hint = suggest(entry, rule_set.lists)
-            yield where, f"{quote(entry)} is neither a phone number nor one of `lists`{hint}."
+            hint = suggest(entry, rule_set.lists) or "."
+            yield where, f"{quote(entry)} is neither a phone number nor one of `lists`{hint}"
 
 
 @_faults_of.register
@@ -88,6 +90,14 @@ def _(part: schema.Given, _rule_set: schema.RuleSet) -> Iterator[Fault]:
         yield ("type",), unknown(part.type, _types(), "message type")
     if not _is_phone(part.from_):
         yield ("from",), f"{quote(part.from_)} is no phone number: write it as +55 11 91234-5678."
+    if part.at is not None and part.at.year not in _YEARS:
+        yield ("at",), f"is not between {_YEARS[0]} and {_YEARS[-1]}."
+    if (
+        isinstance(part.http, dict)
+        and part.http.keys() == {"status"}
+        and part.http["status"] not in _STATUSES
+    ):
+        yield ("http", "status"), "must be a status of HTTP, such as 500."
 
 
 @_faults_of.register
@@ -137,7 +147,7 @@ def _(part: schema.MediaReply, _rule_set: schema.RuleSet) -> Iterator[Fault]:
 
 def _regex_faults(regex: str | list[str] | None, *, case: bool) -> Iterator[Fault]:
     for where, pattern in _each(regex, ("regex",)):
-        sentence = check_regex(pattern, case)
+        sentence = check_regex(pattern, case=case)
         if sentence is not None:
             yield where, sentence
 

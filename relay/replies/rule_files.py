@@ -124,11 +124,16 @@ def find_rule_files(folder: Path) -> dict[Path, Stamp]:
 
 def read_rule_file(path: Path) -> RuleFile:
     """Raises RulesInvalid, also for a file that cannot be read."""
+    content = read_bounded(path)
+    rule_set = read_rules(content, operator=True)
+    return RuleFile(name=path.stem, path=path, rule_set=rule_set, sha=hashlib.sha256(content).hexdigest())
+
+
+def read_bounded(path: Path) -> bytes:
+    """The file's content, or so much of it that it is seen to be too much. Raises RulesInvalid."""
     try:
         with path.open("rb") as file:
-            content = file.read(BYTES_MOST + 1)
+            return file.read(BYTES_MOST + 1)
     except OSError as error:
         problem = Problem(line=1, column=1, path="", detail=f"Cannot be read: {error.strerror}.")
         raise RulesInvalid([problem]) from None
-    rule_set = read_rules(content, operator=True)
-    return RuleFile(name=path.stem, path=path, rule_set=rule_set, sha=hashlib.sha256(content).hexdigest())

@@ -5,7 +5,7 @@ Each part is looked at by itself, as soon as it is read; `check.py` sees to what
 
 from collections import Counter
 from collections.abc import Iterator
-from functools import singledispatch
+from functools import cache, singledispatch
 from typing import Any, TypeAlias
 
 import msgspec
@@ -23,15 +23,20 @@ _HOW_NOT_WHAT = {"case", "accents", "chats", "not_"}
 
 def given_keys(part: msgspec.Struct) -> list[str]:
     """The keys, as they are written, whose values are not the defaults."""
+    return [key for name, key, default in _fields_of(type(part)) if getattr(part, name) != default]
+
+
+@cache
+def _fields_of(cls: type[msgspec.Struct]) -> list[tuple[str, str, Any]]:
+    """Name, key, and the value where nothing was written."""
     return [
-        field.encode_name
-        for field in structs.fields(part)
-        if field.required or getattr(part, field.name) != _default_of(field)
+        (
+            field.name,
+            field.encode_name,
+            field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory(),
+        )
+        for field in structs.fields(cls)
     ]
-
-
-def _default_of(field: structs.FieldInfo) -> Any:
-    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
 
 
 @singledispatch

@@ -16,8 +16,21 @@ _MEANINGS = {
     r"^(\d{4}-)?\d{2}-\d{2}$": "a date such as 2026-12-24, or 12-24 for every year",
     r"^[a-z][a-z0-9_.-]{0,63}$": "a name in small letters such as order.paid",
 }
+_NAMES = {
+    "RuleSet": "a rule set",
+    "Rule": "a rule",
+    "Trigger": "a trigger",
+    "Condition": "a condition",
+    "Comparison": "a comparison",
+    "Action": "an action",
+    "Reply": "a reply",
+    "Flow": "a flow",
+    "Step": "a step",
+    "Test": "a test",
+    "Turn": "a turn",
+}
 _SHOWN_MOST = 60
-_NAMED_MOST = 12
+_NAMED_MOST = 20
 _NAME_MOST = 64
 
 
@@ -34,13 +47,13 @@ def misfit(node: Node, variants: Sequence[inspect.Type]) -> str:
 def _describe(wanted: inspect.Type) -> str:
     match wanted:
         case inspect.ListType(item_type=inspect.StructType(cls=cls)):
-            return f"a list of {name_of(cls)}s, each after a `-`"
+            return f"a list of {name_of(cls).partition(' ')[2]}s, each after a `-`"
         case inspect.ListType():
             return "a list such as [a, b]"
         case inspect.DictType():
             return "`name: value` pairs"
         case inspect.StructType(cls=cls):
-            return f"the keys of {_article(name_of(cls))}"
+            return f"the keys of {name_of(cls)}"
         case inspect.BoolType():
             return "true or false"
         case inspect.LiteralType(values=values):
@@ -64,27 +77,15 @@ def _kind(node: Node) -> str:
 
 
 def name_of(cls: type) -> str:
-    """A struct by the word that people know it by."""
-    return {
-        "RuleSet": "rule set",
-        "HttpAction": "`http`",
-        "PluginAction": "`plugin`",
-        "AgentAction": "`agent`",
-    }.get(
-        cls.__name__,
-        cls.__name__.removesuffix("Action").removesuffix("Reply").lower() or cls.__name__.lower(),
-    )
-
-
-def _article(name: str) -> str:
-    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
+    """A struct by the word that people know it by; others by the key that they stand under."""
+    if cls.__name__ in _NAMES:
+        return _NAMES[cls.__name__]
+    return f"`{cls.__name__.removesuffix('Action').removesuffix('Reply').lower()}`"
 
 
 def unknown_key(key: str, cls: type, known: Sequence[str]) -> str:
-    hint = suggest(key, known)
-    if not hint:
-        hint = f"; the keys are {', '.join(sorted(known))}"
-    return f"is no key of {_article(name_of(cls))}{hint}."
+    hint = suggest(key, known) or f"; the keys are {', '.join(sorted(known))}."
+    return f"is no key of {name_of(cls)}{hint}"
 
 
 def unknown(name: str, known: Iterable[str], kind: str) -> str:
@@ -93,11 +94,12 @@ def unknown(name: str, known: Iterable[str], kind: str) -> str:
     hint = suggest(name, names)
     if not hint:
         shown = names[:_NAMED_MOST] + (["…"] if len(names) > _NAMED_MOST else [])
-        hint = f": there is {either(shown)}" if names else f": there is no {kind} yet"
-    return f"{quote(name)} is no {kind}{hint}."
+        hint = f": there is {either(shown)}." if names else f": there is no {kind} yet."
+    return f"{quote(name)} is no {kind}{hint}"
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence; empty where nothing is near."""
     near = process.extractOne(
         word[:_NAME_MOST], list(known), scorer=fuzz.ratio, processor=utils.default_process, score_cutoff=70
     )

@@ -25,8 +25,10 @@ _HINTS = (
     ("mapping values are not allowed", 'A text that holds ": " needs quotes around it'),
     (
         "cannot start any token",
-        "A text that begins with @, `, % or a tab needs quotes; indent with spaces, not tabs",
+        "A text that begins with @, ` or % needs quotes",
     ),
+    ("tab character", "Indent with spaces, not tabs"),
+    ("expected ','", "A bracket is opened and never closed, or a comma is missing"),
     ("could not find expected ':'", "A colon is missing, or a text of several lines needs quotes or `|`"),
     ("did not find expected key", "The indentation does not fit the line above, or a quote is not closed"),
     ("did not find expected '-' indicator", "A list goes on only with `-`, in the same column"),

@@ -1,0 +1,224 @@
+"""Rule files of this machine: what is wrong in them, whether their tests pass, what they would answer and why.
+
+A file in `rules.folder`, or one that says `tenants`, is an operator's; any other is a company's own, to be pushed.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from msgspec import structs
+
+from relay.commands.output import cell, note, plain, say_json, say_table
+from relay.config import Config
+from relay.logs import say
+from relay.model.errors import ConfigError, RelayError
+from relay.model.message import MessageType
+from relay.replies import schema
+from relay.replies.book import Book, compile_set, make_book
+from relay.replies.check import check as check_rules
+from relay.replies.check import read_rules
+from relay.replies.json_schema import make_schema
+from relay.replies.outcome import Emitted, Outcome
+from relay.replies.parse import parse
+from relay.replies.problems import RulesInvalid
+from relay.replies.rule_files import find_rule_files, read_bounded
+from relay.replies.rule_tests import run_tests, text_of
+from relay.replies.scalars import read_anything, read_instant
+from relay.replies.trial import Trial
+from relay.replies.yaml_nodes import Scalar
+
+_NOTE_COLUMNS = {"RULE": "rule", "RESULT": "code", "WHY": "detail"}
+
+
+class FileRefused(RelayError):
+    """The mistakes have been printed."""
+
+    code = "rules_invalid"
+
+
+def check(arguments: argparse.Namespace, config: Config) -> int:
+    """1 where any file has a mistake."""
+    wrong = False
+    for path in _files(arguments, config):
+        try:
+            rules = _read(path, config)
+        except RulesInvalid as error:
+            wrong = True
+            _say_problems(path, error)
+        else:
+            say(
+                f"{_shown(path)}: right (rules {len(rules.rules)}, flows {len(rules.flows)}, tests {len(rules.tests)})"
+            )
+    return int(wrong)
+
+
+def test(arguments: argparse.Namespace, config: Config) -> int:
+    """1 where any test fails, or a file has a mistake."""
+    wrong = False
+    for path in _files(arguments, config):
+        try:
+            results = run_tests(_read(path, config), path.stem)
+        except RulesInvalid as error:
+            wrong = True
+            _say_problems(path, error)
+            continue
+        for result in results:
+            wrong |= not result.passed
+            say(f"{_shown(path)}: {plain(result.name)}: {'passed' if result.passed else 'FAILED'}")
+            for sentence in result.problems:
+                say(f"    {plain(sentence)}")
+        if not results:
+            note(f"{_shown(path)} has no tests.")
+    return int(wrong)
+
+
+def explain(arguments: argparse.Namespace, config: Config) -> int:
+    """1 where a file has a mistake: what a bot would answer without it is no use to anybody."""
+    if arguments.type is not None and arguments.type not in set(MessageType):
+        raise ConfigError(f"--type: is one of {', '.join(MessageType)}.")
+    at = read_instant(arguments.at) if arguments.at is not None else None
+    if arguments.at is not None and at is None:
+        raise ConfigError("--at: is a date and time such as 2026-01-05T10:00.")
+    try:
+        trial = Trial(_book(arguments, config))
+    except FileRefused:
+        return 1
+    given: dict[str, Any] = {
+        "at": at,
+        "type": arguments.type,
+        "chat": arguments.chat,
+        "from_": arguments.from_,
+        "name": arguments.name,
+        "session": arguments.session,
+        "first_contact": arguments.first_contact or None,
+        "tags": arguments.tag,
+        "vars": {name: _value(text) for name, text in arguments.var},
+    }
+    given = {key: value for key, value in given.items() if value is not None}
+    for number, text in enumerate(arguments.text):
+        if number:
+            say("")
+            given.pop("at", None)
+        outcome = trial.say(schema.Given(text=text, **given))
+        _say_outcome(text, outcome)
+    return 0
+
+
+def print_schema(_arguments: argparse.Namespace, _config: Config) -> int:
+    say_json(make_schema())
+    return 0
+
+
+def read_own(path: Path) -> bytes:
+    """The text of a company's own rules, checked. Raises FileRefused, once the mistakes are printed."""
+    try:
+        content = read_bounded(path)
+        read_rules(content, operator=False)
+    except RulesInvalid as error:
+        _say_problems(path, error)
+        raise FileRefused(f"{_shown(path)} has mistakes; nothing was sent.") from None
+    return content
+
+
+def _files(arguments: argparse.Namespace, config: Config) -> list[Path]:
+    """Raises ConfigError where there is none."""
+    found = arguments.files or list(find_rule_files(Path(config.rules.folder)))
+    if not found:
+        raise ConfigError(
+            f"rules.folder: there is no *.yaml in {config.rules_folder}. Name the files, or the folder in the settings."
+        )
+    return list(found)
+
+
+def _read(path: Path, config: Config) -> schema.RuleSet:
+    """Raises RulesInvalid."""
+    rules, marks = parse(read_bounded(path))
+    operator = rules.tenants is not None or path.absolute().parent == config.rules_folder
+    problems = check_rules(rules, marks, operator=operator)
+    if problems:
+        raise RulesInvalid(problems)
+    return rules
+
+
+def _book(arguments: argparse.Namespace, config: Config) -> Book:
+    """All files together, whichever company they serve."""
+    sets = []
+    refused = False
+    for path in _files(arguments, config):
+        try:
+            rules = _read(path, config)
+        except RulesInvalid as error:
+            _say_problems(path, error)
+            refused = True
+            continue
+        if not rules.enabled:
+            note(f"{_shown(path)} is not enabled.")
+            continue
+        if arguments.session is None:
+            rules = structs.replace(rules, sessions=[])
+        sets.append(compile_set(rules, name=path.stem, version=None, own=False))
+    if refused:
+        raise FileRefused("Some files have mistakes.")
+    return make_book(sets)
+
+
+def _value(text: str) -> Any:
+    """As it would be read in a rule file."""
+    return read_anything(Scalar(line=1, column=1, text=text, plain=True))
+
+
+def _say_problems(path: Path, error: RulesInvalid) -> None:
+    for problem in error.problems:
+        say(f"{_shown(path)}:{problem.line}:{problem.column}: {plain(problem.sentence)}")
+
+
+def _shown(path: Path) -> str:
+    return plain(str(path))
+
+
+def _say_outcome(text: str, outcome: Outcome) -> None:
+    say(f"> {plain(text)}")
+    rows = [
+        {
+            "rule": "/".join(name for name in (one.rule_set, one.rule or one.flow, one.step) if name),
+            "code": one.code,
+            "detail": one.detail,
+        }
+        for one in outcome.notes
+    ]
+    say_table(rows, _NOTE_COLUMNS)
+    for line in _lines(outcome) or ["The bot says and does nothing."]:
+        say(line)
+
+
+def _lines(outcome: Outcome) -> list[str]:
+    """What comes of it, one thing a line."""
+    return [
+        *(line for one in outcome.messages for line in _said("says", one.type, text_of(one))),
+        *(line for one in outcome.shadow for line in _said("would say (shadow)", one.type, text_of(one))),
+        *(f"sets {plain(name)} to {cell(value)}" for name, value in outcome.set.items()),
+        *(f"forgets {plain(name)}" for name in outcome.unset),
+        *(f"tags {plain(tag)}" for tag in outcome.tag),
+        *(f"untags {plain(tag)}" for tag in outcome.untag),
+        *([f"hands to the agent {plain(outcome.agent.agent)}"] if outcome.agent else []),
+        *(_event(event) for event in outcome.events),
+        *(["goes on where it paused"] if outcome.resume else []),
+        *([f"waits for an answer in {outcome.flow.flow}, step {outcome.flow.step}"] if outcome.flow else []),
+        *(["ends the flow"] if outcome.end_flow and not outcome.flow else []),
+    ]
+
+
+def _said(verb: str, kind: str, text: str) -> Iterator[str]:
+    first, *rest = text.split("\n")
+    yield f"{verb}{'' if kind == 'text' else f' ({kind})'}: {plain(first)}"
+    yield from (f"    {plain(line)}" for line in rest)
+
+
+def _event(event: Emitted) -> str:
+    if event.type == "automation.handoff":
+        return "calls a person"
+    if event.type == "automation.paused":
+        return f"keeps quiet until {event.data['until']:%Y-%m-%d %H:%M} UTC"
+    return f"emits {plain(str(event.data.get('name', event.type)))}"
