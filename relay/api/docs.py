@@ -33,6 +33,11 @@ _PROBLEM = {
         "code": {"type": "string"},
         "detail": {"type": "string"},
         "path": {"type": "string", "description": "The field that is wrong, as `content.url`."},
+        "errors": {
+            "type": "array",
+            "description": "Of rules: all that is wrong, each with `line`, `column`, `path` and `detail`.",
+            "items": {"type": "object"},
+        },
     },
 }
 _SECURITY_SCHEMES = {

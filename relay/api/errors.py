@@ -11,6 +11,7 @@ A caller reads `code` (for programs), `detail` (for people) and, for bad input, 
 import logging
 import math
 import traceback
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import msgspec
 from litestar import Response
 from litestar.connection import Request
 from litestar.exceptions import HTTPException, ValidationException
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from relay.model.errors import (
     Conflict,
@@ -35,6 +36,7 @@ from relay.model.errors import (
     RelayError,
     Unauthenticated,
 )
+from relay.replies.problems import RulesInvalid
 from relay.store.pool import DATABASE_AWAY
 
 log = logging.getLogger(__name__)
@@ -52,6 +54,8 @@ class Problem(Struct, frozen=True, kw_only=True):
     detail: str
     path: str | UnsetType = UNSET
     """The field that is wrong, as `content.url`."""
+    errors: list[dict[str, Any]] | UnsetType = UNSET
+    """Of rules: everything that is wrong, one by one."""
 
 
 class BodyTooLarge(RelayError):
@@ -74,6 +78,14 @@ class KeyReused(RelayError):
     code = "idempotency_key_reused"
 
 
+class RulesRefused(RelayError):
+    """Rules that can be read and still are not put in force; `errors` says what is wrong, one by one."""
+
+    def __init__(self, detail: str, *, code: str, errors: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(detail, code=code)
+        self.errors = [dict(error) for error in errors]
+
+
 FAMILIES: dict[type[RelayError], int] = {
     InvalidInput: 400,
     BodyIncomplete: 400,
@@ -84,6 +96,8 @@ FAMILIES: dict[type[RelayError], int] = {
     Conflict: 409,
     BodyTooLarge: 413,
     KeyReused: 422,
+    RulesInvalid: 422,
+    RulesRefused: 422,
     RateLimited: 429,
     NotSupported: 501,
     EngineError: 502,
@@ -120,6 +134,7 @@ def problem(
     detail: str,
     *,
     path: str | UnsetType = UNSET,
+    errors: list[dict[str, Any]] | UnsetType = UNSET,
     headers: dict[str, str] | None = None,
 ) -> Response[Problem]:
     body = Problem(
@@ -129,6 +144,7 @@ def problem(
         code=code,
         detail=detail,
         path=path,
+        errors=errors,
     )
     return Response(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
@@ -151,7 +167,14 @@ def _answer_relay_error(error: RelayError) -> Response[Problem]:
     elif isinstance(error, BodyTooSlow | BodyTooLarge):
         # What was not read cannot be told from a next request.
         headers["Connection"] = "close"
-    return problem(status, error.code, error.detail, path=path, headers=headers)
+    detail = _sentence(error.detail)
+    return problem(status, error.code, detail, path=path, errors=_errors_in(error), headers=headers)
+
+
+def _errors_in(error: RelayError) -> list[dict[str, Any]] | UnsetType:
+    if isinstance(error, RulesInvalid):
+        return [structs.asdict(problem) for problem in error.problems]
+    return error.errors or UNSET if isinstance(error, RulesRefused) else UNSET
 
 
 def _answer_http(error: HTTPException) -> Response[Problem]:

@@ -10,14 +10,20 @@ from msgspec import Struct, field
 
 from relay.api.accept import Acceptor
 from relay.api.readiness import Readiness
+from relay.api.remembered import Remembered
+from relay.api.rule_checks import RuleChecks
 from relay.api.telemetry import Telemetry
 from relay.config import Config
 from relay.egress.fetch import http_client
 from relay.egress.guard import AddressGuard
+from relay.replies.library import Library
+from relay.replies.rule_files import RuleFiles
 from relay.store.blobs import Blobs
 from relay.store.doorbell import Doorbell
 from relay.store.pool import Pool
 from relay.vault import Vault
+
+_LOOK_SECONDS = 2.0
 
 
 def utc_now() -> datetime:
@@ -57,6 +63,23 @@ class Services(Struct, frozen=True, kw_only=True, dict=True):
         timeout_seconds = self.config.media.fetch_timeout_seconds
         return http_client(self.guard, timeout_seconds=timeout_seconds, max_answer_bytes=None)
 
+    @cached_property
+    def rule_checks(self) -> RuleChecks:
+        """Threads that read and try rules."""
+        return RuleChecks()
+
+    @cached_property
+    def library(self) -> Library:
+        """The rules in force, to be explained; nobody is answered from here."""
+        return Library(RuleFiles(self.config.rules_folder))
+
+    @cached_property
+    def rules_looked_at(self) -> Remembered[bool]:
+        """Ask before `library`: it sees then what has changed in the operator's files."""
+        return Remembered(self.library.look, seconds=_LOOK_SECONDS)
+
     async def aclose(self) -> None:
+        if "rule_checks" in self.__dict__:
+            self.rule_checks.close()
         if "fetcher" in self.__dict__:
             await self.fetcher.aclose()

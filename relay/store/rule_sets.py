@@ -178,7 +178,9 @@ async def list_in_force(conn: Connection, tenant_id: TenantId) -> list[InForce]:
     return [msgspec.convert(dict(row), InForce) for row in await conn.fetch(_IN_FORCE, tenant_id)]
 
 
-_VERSIONS = "SELECT name, version, source, note, created_at FROM rule_set_versions WHERE tenant_id = $1 AND name = $2"
+_VERSIONS = (
+    "SELECT name, version, source, note, created_at FROM rule_set_versions WHERE tenant_id = $1 AND name = $2"
+)
 _VERSION = f"{_VERSIONS} AND version = $3"
 
 

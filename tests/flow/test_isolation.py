@@ -51,6 +51,7 @@ _EVENTS = ("messages:read", "webhooks")
 _SESSION = f"{V1}/whatsapp/sessions/{{session_id}}"
 _ENDPOINT = f"{V1}/webhooks/endpoints/{{endpoint_id}}"
 _DELIVERY = f"{V1}/webhooks/deliveries/{{delivery_id}}"
+_RULE_SET = f"{V1}/rules/{{name}}"
 _MESSAGE = f"{V1}/whatsapp/messages/{{message_id}}"
 _CHAT = {"sessionId": "{session_id}", "chat": MARIA_CHAT}
 
@@ -64,11 +65,15 @@ CALLS: dict[Route, Call] = {
     ("GET", f"{V1}/webhooks/endpoints"): listing(),
     ("GET", f"{V1}/webhooks/deliveries"): listing(endpointId="{endpoint_id}"),
     ("GET", f"{V1}/events"): listing(_EVENTS, sessionId="{session_id}"),
+    ("GET", f"{V1}/rules"): listing(),
+    ("GET", f"{V1}/rules/shadow"): listing(ruleSet="{name}", sessionId="{session_id}"),
     ("GET", f"{V1}/admin/keys"): listing(),
     ("GET", f"{V1}/admin/tenants"): listing(),
     ("POST", f"{V1}/whatsapp/sessions"): make(name="x", connect=False),
     ("POST", f"{V1}/whatsapp/media"): make(),
     ("POST", f"{V1}/webhooks/endpoints"): make(url=_HOOK),
+    ("POST", f"{V1}/rules/explain"): make(text="x"),
+    ("PUT", _RULE_SET): make(version=1),
     ("POST", f"{V1}/admin/keys"): make(name="x", scopes=["rules"]),
     ("POST", f"{V1}/admin/tenants"): make(name="x"),
     ("GET", f"{V1}/admin/tenants/{{company_id}}"): one(),
@@ -111,12 +116,18 @@ CALLS: dict[Route, Call] = {
     ("GET", _DELIVERY): one(),
     ("POST", f"{_DELIVERY}/cancel"): one(),
     ("POST", f"{_DELIVERY}/redeliver"): one(),
+    ("GET", _RULE_SET): one(),
+    ("GET", f"{_RULE_SET}/versions"): one(),
+    ("GET", f"{_RULE_SET}/versions/{{version}}"): one(),
+    ("GET", f"{_RULE_SET}/diff"): one(),
+    ("POST", f"{_RULE_SET}/rollback"): one({"version": 1234567890}),
     ("GET", f"{V1}/events/{{event_id}}"): Call(kind="one", scopes=_EVENTS),
     ("POST", f"{V1}/admin/keys/{{key_id}}/rotate"): one(),
     ("DELETE", f"{V1}/admin/keys/{{key_id}}"): one(),
     ("DELETE", _MESSAGE): one(),
     ("DELETE", f"{V1}/whatsapp/contacts/{{contact_id}}"): one(),
     ("DELETE", _ENDPOINT): one(),
+    ("DELETE", _RULE_SET): one(),
     ("POST", f"{_SESSION}/connect"): one(),
     ("POST", f"{_SESSION}/logout"): one(),
     ("DELETE", _SESSION): one(),
@@ -155,7 +166,13 @@ _FILL = """
     met AS (INSERT INTO whatsapp_contacts (id, tenant_id, session_id, pn, name)
             VALUES ('ctc_' || substr($2, 5), $1, $2, '5511999990001', 'Maria')),
     said AS (INSERT INTO whatsapp_chats (session_id, jid, tenant_id, last_message_id)
-             VALUES ($2, $3, $1, 'msg_' || substr($2, 5)))
+             VALUES ($2, $3, $1, 'msg_' || substr($2, 5))),
+    ruled AS (INSERT INTO rule_sets (tenant_id, name, version) VALUES ($1, 'set_' || substr($2, 5), 1234567890)),
+    wrote AS (INSERT INTO rule_set_versions (tenant_id, name, version, source)
+              VALUES ($1, 'set_' || substr($2, 5), 1234567890, 'version: 1')),
+    would AS (INSERT INTO shadow_decisions (id, tenant_id, session_id, chat, contact_id, message_id, cause, messages)
+              VALUES ('dec_' || substr($2, 5), $1, $2, $3, 'ctc_' || substr($2, 5), 'msg_' || substr($2, 5),
+                      jsonb_build_object('ruleSet', 'set_' || substr($2, 5)), '[]'))
     INSERT INTO whatsapp_messages (id, tenant_id, session_id, chat, direction, origin, sender, type, content,
                                    status, wa_id, contact_id, sent_at)
     VALUES ('msg_' || substr($2, 5), $1, $2, $3, 'outgoing', 'api', 'me', 'text', '{"text": "hello"}', 'sent', 'W1',
@@ -182,6 +199,9 @@ async def examples(caller: Api, pool: Pool) -> dict[str, str]:
         "endpoint_id": endpoint.json()["id"],
         "event_id": tested.json()["eventId"],
         "delivery_id": tested.json()["deliveryId"],
+        "name": "set_" + session_id[4:],
+        # Long enough not to stand in an answer by chance.
+        "version": "1234567890",
         "key_id": next(key["id"] for key in keys if key["scopes"] == ["rules"]),
         # A group's name is WhatsApp's, and nobody's here.
         "jid": "120363041234567890@g.us",
