@@ -231,8 +231,11 @@ def _hooks(pluggy_manager: pluggy.PluginManager) -> dict[str, tuple[Part, ...]]:
     found = {}
     for hook, _spec in inspect.getmembers(Hooks, inspect.isfunction):
         implementations = getattr(pluggy_manager.hook, hook).get_hookimpls()
-        if any(one.wrapper or one.hookwrapper for one in implementations):
-            raise ConfigError(f"plugins.enabled: {hook} cannot be wrapped: leave `wrapper` out of @hook.")
+        for one in implementations:
+            if one.wrapper or one.hookwrapper:
+                raise ConfigError(
+                    f"plugins.enabled: {one.plugin_name}: {hook} cannot be wrapped: leave `wrapper` out of @hook."
+                )
         parts = tuple(
             Part(
                 plugin=one.plugin_name,
@@ -255,7 +258,7 @@ def _marked_parts(plugin: Plugin) -> Iterator[Part]:
             continue
         if not _PART_NAME.fullmatch(mark.name):
             raise ConfigError(
-                f"plugins.enabled: {plugin.name}: {mark.name!r} is no name of a {mark.kind}: "
+                f"plugins.enabled: {plugin.name}: {mark.name!r} is no name for this {mark.kind}: "
                 "small letters, digits and _; the plugin's own name is put before it."
             )
         takes = frozenset(inspect.signature(function).parameters)
