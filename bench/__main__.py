@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from bench import (
     backlog,
+    decision,
     latency,
     rest,
     sends,
@@ -34,6 +35,7 @@ FIGURES: dict[str, Callable[[Plan], Awaitable[None]]] = {
     "sessions": sessions.measure,
     "backlog": backlog.measure,
     "idle": rest.measure_idle,
+    "decision": decision.measure,
     "whatsapp-memory": whatsapp_memory.measure,
     "whatsapp-resume": whatsapp_resume.measure,
     "whatsapp-inbound": whatsapp_inbound.measure,

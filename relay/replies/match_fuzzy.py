@@ -11,29 +11,23 @@ from relay.replies.match_seen import Seen
 
 
 class Phrase:
-    """Something to be like; `text` as words in small letters, with single spaces."""
+    """Something to be like: words in small letters, with single spaces."""
 
-    __slots__ = ("_most", "_share", "_words", "text")
+    __slots__ = ("_length", "_most", "_share", "_text", "_words")
 
     def __init__(self, text: str, *, score: float) -> None:
-        self.text = text
-        self._share = 1 - score / 100
+        self._text = text
+        self._length = len(text)
         self._words = text.count(" ") + 1
-        # mistakes <= share * (2 * letters + mistakes): the other may be longer by as many as there are mistakes.
-        self._most = int(self._share * 2 * len(text) / (1 - self._share) + 1e-9)
+        self._share = 1 - score / 100 + 1e-9
+        # mistakes <= share * (2 * length + mistakes): the other may be longer by as many as there are mistakes.
+        self._most = int(self._share * 2 * self._length / (1 - self._share))
 
     def is_in(self, seen: Seen) -> bool:
-        if self._is_like(seen.folded_words.strip()):
-            return True
-        runs = seen.runs(self._words)
-        letters = len(self.text)
-        for length in range(letters - self._most, letters + self._most + 1):
-            if any(self._is_like(run) for run in runs.get(length, ())):
-                return True
+        shortest, longest = self._length - self._most, self._length + self._most
+        for length, run in seen.runs(self._words):
+            if shortest <= length <= longest:
+                allowed = int(self._share * (self._length + length))
+                if OSA.distance(self._text, run, score_cutoff=allowed) <= allowed:
+                    return True
         return False
-
-    def _is_like(self, text: str) -> bool:
-        if abs(len(text) - len(self.text)) > self._most or not text:
-            return False
-        allowed = int(self._share * (len(text) + len(self.text)) + 1e-9)
-        return OSA.distance(self.text, text, score_cutoff=allowed) <= allowed

@@ -1,6 +1,5 @@
 """A message as triggers look at it: each form of the text is made once, when it is first asked for."""
 
-from collections.abc import Iterator
 from functools import cached_property
 
 from relay.replies.situation import Contact, Incoming
@@ -18,7 +17,7 @@ class Seen:
         self.contact = contact
         self.text = message.text[:LOOKED_AT_CHARACTERS].strip()
         self.folded = fold(self.text)
-        self._runs: dict[int, dict[int, list[str]]] = {}
+        self._runs: dict[int, list[tuple[int, str]]] = {}
         self._forms: dict[tuple[bool, bool], str] = {(False, False): self.folded}
 
     def form(self, *, case: bool, accents: bool) -> str:
@@ -42,19 +41,15 @@ class Seen:
     def phone(self) -> str | None:
         return canonical_phone(self.contact.pn) if self.contact.pn else None
 
-    def runs(self, words: int) -> dict[int, list[str]]:
-        """As many words in a row as asked for, wherever they stand, by how many characters they have."""
-        found = self._runs.get(words)
+    def runs(self, count: int) -> list[tuple[int, str]]:
+        """So many words in a row, wherever they stand, and the whole text; each behind its number of characters."""
+        found = self._runs.get(count)
         if found is None:
-            found = self._runs[words] = {}
-            for run in self._iterate_runs(words):
-                found.setdefault(len(run), []).append(run)
+            words = self.folded_words.split()[:_RUN_WORDS]
+            runs = {" ".join(words[start : start + count]) for start in range(len(words) - count + 1)}
+            runs.add(self.folded_words.strip())
+            found = self._runs[count] = [(len(run), run) for run in runs]
         return found
-
-    def _iterate_runs(self, count: int) -> Iterator[str]:
-        words = self.folded_words.split()[:_RUN_WORDS]
-        for start in range(len(words) - count + 1):
-            yield " ".join(words[start : start + count])
 
 
 def digits_of(number: str) -> str:
