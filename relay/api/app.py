@@ -11,6 +11,7 @@ from litestar.types import ControllerRouterHandler
 from relay import __version__
 from relay.api import (
     admin,
+    agents,
     automation,
     calls,
     contacts,
@@ -142,6 +143,21 @@ ROUTES: list[ControllerRouterHandler] = [
             rule_schema.read_rule_schema,
         ],
         tags=["rules"],
+    ),
+    Router(
+        "/api/v1",
+        route_handlers=[
+            agents.create_agent,
+            agents.list_agents,
+            agents.read_agent_usage,
+            agents.read_agent,
+            agents.update_agent,
+            agents.delete_agent,
+            agents.rotate_agent_secret,
+            agents.try_agent,
+            agents.list_agent_calls,
+        ],
+        tags=["agents"],
     ),
     Router("/api/v1", route_handlers=[events.list_events, events.read_event], tags=["events"]),
     health.read_health,

@@ -16,6 +16,7 @@ from relay.api.telemetry import Telemetry
 from relay.config import Config
 from relay.egress.fetch import http_client
 from relay.egress.guard import AddressGuard
+from relay.replies.agents.caller import Caller
 from relay.replies.library import Library
 from relay.replies.rule_files import RuleFiles
 from relay.store.blobs import Blobs
@@ -78,8 +79,15 @@ class Services(Struct, frozen=True, kw_only=True, dict=True):
         """Ask before `library`: it sees then what has changed in the operator's files."""
         return Remembered(self.library.look, seconds=_LOOK_SECONDS)
 
+    @cached_property
+    def agent_caller(self) -> Caller:
+        """Asks agents that somebody tries."""
+        return Caller(self.pool, self.guard, self.blobs, self.config.agents)
+
     async def aclose(self) -> None:
         if "rule_checks" in self.__dict__:
             self.rule_checks.close()
         if "fetcher" in self.__dict__:
             await self.fetcher.aclose()
+        if "agent_caller" in self.__dict__:
+            await self.agent_caller.aclose()

@@ -116,8 +116,11 @@ def _name_taken(name: str) -> Conflict:
 _GET = f"SELECT {_COLUMNS} FROM agents WHERE tenant_id = $1 AND id = $2"
 
 
-async def get_agent(conn: Connection, tenant_id: TenantId, agent_id: str) -> Agent:
-    """Raises NotFound."""
+async def get_agent(conn: Connection, tenant_id: TenantId, agent_id: str, *, lock: bool = False) -> Agent:
+    """`lock`: nobody else changes it until the transaction ends. Raises NotFound."""
+    if lock:
+        # As every change does, the tenant first.
+        await raise_rules_version(conn, tenant_id)
     return _found(await conn.fetchrow(_GET, tenant_id, agent_id))
 
 

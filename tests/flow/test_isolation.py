@@ -52,6 +52,7 @@ _SESSION = f"{V1}/whatsapp/sessions/{{session_id}}"
 _ENDPOINT = f"{V1}/webhooks/endpoints/{{endpoint_id}}"
 _DELIVERY = f"{V1}/webhooks/deliveries/{{delivery_id}}"
 _RULE_SET = f"{V1}/rules/{{name}}"
+_AGENT = f"{V1}/agents/{{agent_id}}"
 _MESSAGE = f"{V1}/whatsapp/messages/{{message_id}}"
 _CHAT = {"sessionId": "{session_id}", "chat": MARIA_CHAT}
 
@@ -67,12 +68,15 @@ CALLS: dict[Route, Call] = {
     ("GET", f"{V1}/events"): listing(_EVENTS, sessionId="{session_id}"),
     ("GET", f"{V1}/rules"): listing(),
     ("GET", f"{V1}/rules/shadow"): listing(ruleSet="{name}", sessionId="{session_id}"),
+    ("GET", f"{V1}/agents"): listing(),
+    ("GET", f"{V1}/agents/usage"): listing(),
     ("GET", f"{V1}/admin/keys"): listing(),
     ("GET", f"{V1}/admin/tenants"): listing(),
     ("POST", f"{V1}/whatsapp/sessions"): make(name="x", connect=False),
     ("POST", f"{V1}/whatsapp/media"): make(),
     ("POST", f"{V1}/webhooks/endpoints"): make(url=_HOOK),
     ("POST", f"{V1}/rules/explain"): make(text="x"),
+    ("POST", f"{V1}/agents"): make(name="x", kind="openai", settings={"model": "small"}),
     ("PUT", _RULE_SET): make(version=1),
     ("POST", f"{V1}/admin/keys"): make(name="x", scopes=["rules"]),
     ("POST", f"{V1}/admin/tenants"): make(name="x"),
@@ -121,6 +125,11 @@ CALLS: dict[Route, Call] = {
     ("GET", f"{_RULE_SET}/versions/{{version}}"): one(),
     ("GET", f"{_RULE_SET}/diff"): one(),
     ("POST", f"{_RULE_SET}/rollback"): one({"version": 1234567890}),
+    ("GET", _AGENT): one(),
+    ("PATCH", _AGENT): one({"enabled": True}),
+    ("POST", f"{_AGENT}/rotate-secret"): one(),
+    ("POST", f"{_AGENT}/try"): one({"text": "x"}),
+    ("GET", f"{_AGENT}/calls"): one(),
     ("GET", f"{V1}/events/{{event_id}}"): Call(kind="one", scopes=_EVENTS),
     ("POST", f"{V1}/admin/keys/{{key_id}}/rotate"): one(),
     ("DELETE", f"{V1}/admin/keys/{{key_id}}"): one(),
@@ -128,6 +137,7 @@ CALLS: dict[Route, Call] = {
     ("DELETE", f"{V1}/whatsapp/contacts/{{contact_id}}"): one(),
     ("DELETE", _ENDPOINT): one(),
     ("DELETE", _RULE_SET): one(),
+    ("DELETE", _AGENT): one(),
     ("POST", f"{_SESSION}/connect"): one(),
     ("POST", f"{_SESSION}/logout"): one(),
     ("DELETE", _SESSION): one(),
@@ -187,6 +197,8 @@ async def examples(caller: Api, pool: Pool) -> dict[str, str]:
         await conn.execute(_FILL, caller.company_id, session_id, MARIA_CHAT)
     media = await caller.post(f"{V1}/whatsapp/media", content=b"x", headers={"Content-Type": "text/plain"})
     endpoint = await caller.post(f"{V1}/webhooks/endpoints", json={"url": _HOOK})
+    hook = {"name": "engine", "kind": "http", "settings": {"url": "https://hooks.invalid/in", "retries": 0}}
+    agent = await caller.post(f"{V1}/agents", json=hook)
     tested = await caller.post(f"{V1}/webhooks/endpoints/{endpoint.json()['id']}/test")
     await caller.make_key(caller.company_id, "rules")
     keys = (await caller.get(f"{V1}/admin/keys")).json()["keys"]
@@ -197,6 +209,7 @@ async def examples(caller: Api, pool: Pool) -> dict[str, str]:
         "message_id": "msg_" + session_id[4:],
         "media_id": media.json()["mediaId"],
         "endpoint_id": endpoint.json()["id"],
+        "agent_id": agent.json()["id"],
         "event_id": tested.json()["eventId"],
         "delivery_id": tested.json()["deliveryId"],
         "name": "set_" + session_id[4:],

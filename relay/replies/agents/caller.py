@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
-from typing import Any, Self
+from typing import Any
 
 from msgspec import Struct
 
@@ -57,7 +57,7 @@ def no_tools(_tenant_id: TenantId) -> Sequence[Tool]:
 
 
 class Caller:
-    """One in a process. Open it with `async with`."""
+    """One in a process; `aclose` closes its connections."""
 
     def __init__(
         self,
@@ -88,10 +88,7 @@ class Caller:
         self._openai: Any = None
         self._exhausted: set[tuple[TenantId, str]] = set()
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
+    async def aclose(self) -> None:
         await self._http.aclose()
 
     async def ask(

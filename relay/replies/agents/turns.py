@@ -14,7 +14,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Self
 
@@ -82,20 +81,20 @@ class AgentTurns:
         self._watch_loop = Loop(
             "agents.watch", self.watch, poll_seconds=_POLL_SECONDS, bell=doorbell.bell("replies")
         )
-        self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._open.enter_async_context(self._caller)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        async with self._open:
+        try:
             await self.finish()
             await self._give_back()
+        finally:
             for loop in self.loops():
                 self._doorbell.drop("replies", loop.bell)
             if self._timer is not None:
                 self._timer.cancel()
+            await self._caller.aclose()
 
     def loops(self) -> list[Loop]:
         return [self._work_loop, self._watch_loop]
