@@ -19,8 +19,17 @@ def automation_event(
     contact_id: ContactId | None,
     data: Mapping[str, Any],
 ) -> Event:
-    """`automation.*`, about one chat; `data` is what its type tells besides."""
-    about = {"sessionId": session_id, "chat": chat, "chatType": chat_kind(chat), "contactId": contact_id}
+    """`automation.*`, about one chat; `data` is what its type tells, and of who decided (see `about`) what applies."""
+    about = {
+        "sessionId": session_id,
+        "chat": chat,
+        "chatType": chat_kind(chat),
+        "contactId": contact_id,
+        "messageId": None,
+        "ruleSet": None,
+        "rule": None,
+        "agent": None,
+    }
     return Event(
         id=new_event_id(),
         tenant_id=tenant_id,

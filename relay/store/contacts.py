@@ -258,6 +258,10 @@ _DELETE = (
 )
 
 
+# Bots go from a chat to its contact: in their order nobody waits for the other.
+_LOCK_CHATS = """
+    SELECT FROM bot_chats WHERE tenant_id = $1 AND session_id = $2 AND chat = ANY ($3) ORDER BY chat FOR UPDATE
+"""
 # Whoever stores a file of theirs has finished, and finds no contact after us.
 _LOCK = "SELECT FROM whatsapp_contacts WHERE tenant_id = $1 AND id = $2 FOR UPDATE"
 
@@ -270,9 +274,12 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True):
 
 async def delete_contact(conn: Connection, tenant_id: TenantId, contact_id: ContactId) -> Removed:
     """Remove everything of somebody. Ring `replies` after the commit. Raises NotFound."""
+    contact = await get_contact(conn, tenant_id, contact_id)
+    chats = await _list_chats(conn, contact)
+    await conn.execute(_LOCK_CHATS, tenant_id, contact.session_id, chats)
     await conn.execute(_LOCK, tenant_id, contact_id)
     contact = await get_contact(conn, tenant_id, contact_id)
-    chats = [row["jid"] for row in await conn.fetch(_CHATS, tenant_id, contact.session_id, contact_id)]
+    chats = await _list_chats(conn, contact)
     for sql in _DELETE_OF_CHATS:
         await conn.execute(sql, tenant_id, contact.session_id, chats)
     await conn.execute(_ADOPT, tenant_id, contact.session_id, contact_id, chats)
@@ -281,3 +288,8 @@ async def delete_contact(conn: Connection, tenant_id: TenantId, contact_id: Cont
     for sql in (_DELETE_OWED, _DELETE_ATTEMPTS, *_DELETE):
         await conn.execute(sql, tenant_id, contact_id)
     return Removed(session_id=contact.session_id, media=media)
+
+
+async def _list_chats(conn: Connection, contact: Contact) -> list[str]:
+    """The JIDs that are the contact's own."""
+    return [row["jid"] for row in await conn.fetch(_CHATS, contact.tenant_id, contact.session_id, contact.id)]

@@ -159,6 +159,7 @@ async def test_pausing_takes_back_what_the_bot_was_about_to_say(alone: Caller, p
         "chat": MARIA_CHAT,
         "chatType": "private",
         "contactId": "ctc_maria",
+        **dict.fromkeys(("messageId", "ruleSet", "rule", "agent")),
         "reason": "request",
         "until": until,
     }

@@ -369,7 +369,7 @@ def test_examples_of_bots_events_have_the_fields_that_are_sent() -> None:
         data = {
             key: value
             for key, value in shown.items()
-            if key not in ("sessionId", "chat", "chatType", "contactId")
+            if key not in ("sessionId", "chat", "chatType", "contactId", "ruleSet", "rule", "agent")
         }
         event = automation_event(
             event_type, **whose, chat="1@s.whatsapp.net", contact_id=contact_id, data=data
