@@ -206,7 +206,7 @@ def _lines(outcome: Outcome) -> list[str]:
         *(_event(event) for event in outcome.events),
         *(["goes on where it paused"] if outcome.resume else []),
         *([f"waits for an answer in {outcome.flow.flow}, step {outcome.flow.step}"] if outcome.flow else []),
-        *(["ends the flow"] if outcome.end_flow and not outcome.flow else []),
+        *(["ends the flow"] if outcome.end_flow and outcome.cause.flow and not outcome.flow else []),
     ]
 
 

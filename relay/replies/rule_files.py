@@ -46,6 +46,8 @@ class _Read(Struct, frozen=True, kw_only=True):
     good: RuleFile | None
     """The last good one."""
     problems: Sequence[Problem] = ()
+    namesake: Path | None = None
+    """Another file that has its name already."""
 
 
 class RuleFiles:
@@ -67,7 +69,7 @@ class RuleFiles:
         files: dict[Path, _Read] = {}
         for path, stamp in stamps.items():
             namesake = next((other for other in files if other.stem == path.stem), None)
-            files[path] = self._read(path, stamp) if namesake is None else _refuse(path, stamp, namesake)
+            files[path] = self._read(path, stamp, namesake)
         before = [(one.path, one.sha) for one in self.sets]
         self._files = files
         self.sets = tuple(read.good for read in files.values() if read.good is not None)
@@ -76,10 +78,12 @@ class RuleFiles:
         )
         return [(one.path, one.sha) for one in self.sets] != before
 
-    def _read(self, path: Path, stamp: Stamp) -> _Read:
+    def _read(self, path: Path, stamp: Stamp, namesake: Path | None) -> _Read:
         known = self._files.get(path)
-        if known is not None and known.stamp == stamp:
+        if known is not None and (known.stamp, known.namesake) == (stamp, namesake):
             return known
+        if namesake is not None:
+            return _refuse(path, stamp, namesake)
         last_good = known.good if known is not None else None
         try:
             good = read_rule_file(path)
@@ -95,7 +99,7 @@ def _refuse(path: Path, stamp: Stamp, namesake: Path) -> _Read:
     detail = f"Has the same name as {namesake.name}: rename one of them."
     problems = [Problem(line=1, column=1, path="", detail=detail)]
     _tell(path, problems)
-    return _Read(stamp=stamp, good=None, problems=problems)
+    return _Read(stamp=stamp, good=None, problems=problems, namesake=namesake)
 
 
 def _tell(path: Path, problems: Sequence[Problem]) -> None:

@@ -499,3 +499,45 @@ async def test_migrating_beside_a_running_server_is_refused(terminal: Terminal) 
     assert (ran.code, ran.out) == (2, "")
     assert "migrated its database when it started" in ran.err
     await terminal.ok("tenant", "list")
+
+
+RULES = """\
+version: 1
+rules:
+  - {id: hi, when: {keyword: oi}, do: [{reply: Olá}]}
+tests:
+  - {name: hi, given: {text: oi}, expect: {rule: hi, replies: [Olá]}}
+"""
+
+
+async def test_rule_sets(terminal: Terminal) -> None:
+    """A company's own: pushed, shown to the letter, listed, rolled back, removed; a failing test keeps it out."""
+    company = (await terminal.ok("tenant", "create", "Padaria", "--json")).json["companyId"]
+    own = ("--company", company)
+    file = terminal.folder / "own.yaml"
+    file.write_text(RULES)
+    tried = await terminal.ok("rules", "push", "shop.br", "own.yaml", "--dry-run", *own)
+    assert tried.out == "shop.br is right: rules 1, flows 0, tests 1. Nothing was changed.\n"
+    assert (await terminal.ok("rules", "list", *own)).rows == []
+    pushed = await terminal.ok("rules", "push", "shop.br", "own.yaml", "--note", "first", *own)
+    assert pushed.out == "shop.br is in force as version 1: rules 1, flows 0, tests 1.\n"
+    again = await terminal.ok("rules", "push", "shop.br", "own.yaml", *own)
+    assert again.out == "shop.br is in force already, as version 1.\n"
+    file.write_text(RULES.replace("reply: Olá", "reply: Oi"))
+    refused = await terminal.run("rules", "push", "shop.br", "own.yaml", *own)
+    assert (refused.code, refused.out) == (1, "")
+    assert "Reply 1 is “Oi”, not “Olá”." in refused.err
+    await terminal.ok("rules", "push", "shop.br", "own.yaml", "--skip-tests", *own)
+    [row] = (await terminal.ok("rules", "list", *own)).rows
+    assert row.split()[:2] == ["shop.br", "2"]
+    assert [line.split()[0] for line in (await terminal.ok("rules", "versions", "shop.br", *own)).rows] == [
+        "2",
+        "1",
+    ]
+    assert (await terminal.ok("rules", "show", "shop.br", "--version", "1", *own)).out == RULES
+    rolled = await terminal.ok("rules", "rollback", "shop.br", "1", *own)
+    assert rolled.out == "Version 1 of shop.br is in force again, as version 3.\n"
+    assert (await terminal.ok("rules", "show", "shop.br", *own)).out == RULES
+    assert (await terminal.run("rules", "delete", "shop.br", *own)).code == 2
+    assert (await terminal.ok("rules", "delete", "shop.br", "--yes", *own)).out == "shop.br is removed.\n"
+    assert "no such rule set" in (await terminal.run("rules", "show", "shop.br", *own)).err

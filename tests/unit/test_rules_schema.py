@@ -83,9 +83,7 @@ def _fits_object(value: dict[str, Any], shape: dict[str, Any]) -> bool:
         return False
     names = shape.get("propertyNames", {})
     return all(
-        (key in known or other is not False)
-        and _fits(key, names)
-        and _fits(item, known.get(key, other))
+        (key in known or other is not False) and _fits(key, names) and _fits(item, known.get(key, other))
         for key, item in value.items()
     )
 
