@@ -8,6 +8,7 @@ all the others     everybody is told
 """
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any, TypeVar
 
 from msgspec import Struct, structs
@@ -132,7 +133,8 @@ async def filter_payload(
     """The data to send; None where nobody has changed it. Raises PluginFailed."""
     changed: dict[str, Any] | None = None
     for part in caller.hooks("webhook_payload", tenant_id):
-        seen = event if changed is None else structs.replace(event, data=changed)
+        # A copy: a plugin that writes into what it is shown changes nothing by that.
+        seen = structs.replace(event, data=deepcopy(event.data if changed is None else changed))
         answer = await caller.call(
             part,
             tenant_id=tenant_id,

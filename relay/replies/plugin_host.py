@@ -7,6 +7,7 @@ Nothing here raises for what a plugin does; see plugin/calling.py for what becom
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Self, TypeAlias
 
 from msgspec import structs
@@ -98,6 +99,7 @@ class PluginHost:
 
 
 def _asked(situation: Situation) -> Asked:
+    """Copies: a plugin that writes into what it is shown changes nothing by that."""
     message, contact = situation.message, situation.contact
     return Asked(
         tenant_id=message.tenant_id,
@@ -108,13 +110,17 @@ def _asked(situation: Situation) -> Asked:
             chat_type="group" if message.chat_type == "group" else "private",
             type=message.type,
             text=message.text,
-            content=message.content,
+            content=deepcopy(message.content),
             sender_name=message.sender_name,
             mentioned=message.mentioned,
             at=message.sent_at,
         ),
         contact=Contact(
-            id=contact.id, name=contact.name, phone=contact.pn, tags=contact.tags, vars=contact.vars
+            id=contact.id,
+            name=contact.name,
+            phone=contact.pn,
+            tags=contact.tags,
+            vars=deepcopy(contact.vars),
         ),
     )
 
@@ -138,7 +144,7 @@ def _answer(answered: Answered, situation: Situation) -> PluginAnswer:
 def _outgoing(planned: Planned) -> Outgoing:
     return Outgoing(
         type=planned.type,
-        content=planned.content,
+        content=deepcopy(planned.content),
         quote=planned.quote,
         typing_seconds=planned.typing_seconds,
         wait_seconds=planned.wait_seconds,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,8 +18,10 @@ from relay.model.endpoint import EndpointStatus
 from relay.store import delivery_log, endpoints
 from relay.store.doorbell import Doorbell
 from relay.store.pool import Connection, Pool, open_pool
-from relay.webhooks.dispatcher import Dispatcher
+from relay.webhooks.dispatcher import Dispatcher, FilterBody
+from relay.webhooks.payload_filter import PayloadFilter
 from tests.owing import VAULT, add_endpoint, add_events, add_tenant
+from tests.plugin_samples import Shelf
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -73,11 +76,17 @@ async def conn(pool: Pool) -> AsyncIterator[Connection]:
 
 @asynccontextmanager
 async def dispatching(
-    pool: Pool, *, allow: tuple[str, ...] = ("127.0.0.0/8",), drain_seconds: float = 10, **settings: Any
+    pool: Pool,
+    *,
+    allow: tuple[str, ...] = ("127.0.0.0/8",),
+    drain_seconds: float = 10,
+    filter_body: FilterBody | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Dispatcher]:
     config = Config(webhooks=Webhooks(**settings), server=Server(drain_seconds=drain_seconds))
     guard = AddressGuard(allow_networks=allow)
-    async with Dispatcher(pool, VAULT, Doorbell("", name="tests"), guard, config) as dispatcher:
+    doorbell = Doorbell("", name="tests")
+    async with Dispatcher(pool, VAULT, doorbell, guard, config, filter_body=filter_body) as dispatcher:
         yield dispatcher
 
 
@@ -398,3 +407,69 @@ async def test_a_row_that_the_database_refuses_holds_up_no_other(
         await deliver(dispatcher)
     assert await owed(conn) == 1
     assert await conn.fetchval("SELECT count(*) FROM attempts") == 10
+
+
+# --- what plugins change -----------------------------------------------------------------------------------------
+
+
+FILTERS = """
+    @hook
+    async def webhook_payload(event, context):
+        if event.data["number"] == 0:
+            return None
+        return {"number": event.data["number"] * 10, "of": [event.type, event.endpoint_id, context.tenant_id]}
+"""
+
+
+async def test_a_plugin_changes_what_is_sent(
+    pool: Pool, conn: Connection, sink: Sink, tmp_path: Path
+) -> None:
+    """The changed data is what is signed; the log of events, and other companies' webhooks, stay as they are."""
+    endpoint, secret = await add_endpoint(conn, url=sink.url, headers={"X-Whose": "first"})
+    other, other_secret = await add_endpoint(conn, url=sink.url, headers={"X-Whose": "second"})
+    for one in (endpoint, other):
+        await add_events(conn, one.tenant_id, 2)
+    stored = await conn.fetch("SELECT body FROM events ORDER BY id")
+    shelf = Shelf(tmp_path)
+    shelf.write("tidy", FILTERS)
+    shelf.write("second", "@hook\ndef webhook_payload(event):\n    event.data.clear()")
+    caller = shelf.load(tenants={"tidy": (endpoint.tenant_id,)})
+    async with dispatching(pool, filter_body=PayloadFilter(caller).apply) as dispatcher:
+        await deliver(dispatcher)
+    data = []
+    for headers, body in sink.received:
+        sent = msgspec.json.decode(body)["data"]
+        Webhook(secret if headers["X-Whose"] == "first" else other_secret).verify(body, headers)
+        data.append((headers["X-Whose"], sent))
+    of = ["message.received", endpoint.id, endpoint.tenant_id]
+    assert sorted(data, key=str) == [
+        ("first", {"number": 0}),
+        ("first", {"number": 10, "of": of}),
+        ("second", {"number": 0}),
+        ("second", {"number": 1}),
+    ]
+    assert await conn.fetch("SELECT body FROM events ORDER BY id") == stored
+
+
+async def test_a_filter_that_fails_lets_nothing_out(
+    pool: Pool, conn: Connection, sink: Sink, tmp_path: Path
+) -> None:
+    """The attempt is `blocked` with a sentence and tried again by the schedule; then it goes out filtered."""
+    endpoint, _ = await add_endpoint(conn, url=sink.url)
+    await add_events(conn, endpoint.tenant_id)
+    shelf = Shelf(tmp_path)
+    shelf.write(
+        "tidy", "broken = [1]\n@hook\ndef webhook_payload(event): return {'n': 1 // (1 - len(broken))}"
+    )
+    caller = shelf.load()
+    async with dispatching(pool, filter_body=PayloadFilter(caller).apply) as dispatcher:
+        await deliver(dispatcher)
+        assert (sink.received, await owed(conn)) == ([], 1)
+        caller.loaded.plugins[0].module.broken.clear()
+        await make_due(conn)
+        await deliver(dispatcher)
+    [(_, body)] = sink.received
+    assert msgspec.json.decode(body)["data"] == {"n": 1}
+    rows = await conn.fetch("SELECT outcome, response FROM attempts ORDER BY number")
+    assert [row["outcome"] for row in rows] == ["blocked", "succeeded"]
+    assert rows[0]["response"] == "A plugin that changes what is sent has failed, so nothing was sent."
