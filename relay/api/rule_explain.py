@@ -105,7 +105,9 @@ async def explain_rules(request: Request, data: JSONBody[ExplainIn]) -> ExplainO
     _check(data)
     session = await _find_session(request, tenant_id, data.session_id)
     book = None if data.source is not None else await _book_in_force(request, tenant_id)
-    return await request.services.rule_checks.run(tenant_id, lambda: _explain(data, given, book, session))
+    return await request.services.rule_checks.run(
+        tenant_id, lambda: _explain(data, given, book, session), alone=book is not None
+    )
 
 
 def _explain(data: ExplainIn, given: schema.Given, book: Book | None, session: Session | None) -> ExplainOut:

@@ -384,6 +384,10 @@ async def test_the_rules_in_force_are_explained(api: Api) -> None:
     await put(api, "shop", saying("Changed"))
     assert (await explain(api, "oi"))["replies"][0]["content"] == {"text": "Changed"}
     assert (await explain(other, "oi"))["replies"] == []
+    await api.delete(f"{RULES}/shop")
+    await put(api, "shop", saying("New"))
+    await put(api, "shop", saying("Newer"))
+    assert (await explain(api, "oi"))["replies"][0]["content"] == {"text": "Newer"}
 
 
 FLOW = """\
