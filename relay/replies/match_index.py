@@ -14,7 +14,7 @@ from relay.replies.match_parts import Anchor, Anchors, Where
 from relay.replies.match_regex import options
 from relay.replies.match_seen import Seen
 
-_SET_BYTES = 32 << 20
+_SET_BYTES = 16 << 20
 _SET_PATTERNS = 1000
 
 
