@@ -4,7 +4,8 @@ given ──► Trial.say ──► Outcome ──► compared with `expect` ─
 """
 
 import re
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct, structs
@@ -15,6 +16,8 @@ from relay.replies.outcome import Outcome, Planned
 from relay.replies.trial import Trial, TrialState
 from relay.replies.wording import quote
 
+_SECONDS = 5.0
+_TOO_SLOW = f"The tests take more than {_SECONDS:g} seconds of work: this was not tried."
 _ANYTHING = re.compile(r"…|\.\.\.")
 
 
@@ -27,20 +30,26 @@ class TestResult(Struct, frozen=True, kw_only=True):
     """Sentences on what differs."""
 
 
-def run_tests(rule_set: schema.RuleSet, name: str) -> list[TestResult]:
-    """Of the set alone, whichever sessions it serves; in the order of the text."""
+def run_tests(
+    rule_set: schema.RuleSet, name: str, *, clock: Callable[[], float] = time.thread_time
+) -> list[TestResult]:
+    """Of the set alone, whichever sessions it serves; in the order of the text. `clock` counts seconds of work."""
     anywhere = structs.replace(rule_set, sessions=[], enabled=True)
     book = make_book([compile_set(anywhere, name=name, version=None, own=True)])
-    return [_run(test, book) for test in rule_set.tests]
+    until = clock() + _SECONDS
+    return [_run(test, book, lambda: clock() < until) for test in rule_set.tests]
 
 
-def _run(test: schema.Test, book: Book) -> TestResult:
+def _run(test: schema.Test, book: Book, in_time: Callable[[], bool]) -> TestResult:
     trial = Trial(book)
     turns = test.turns or [
         schema.Turn(given=test.given or schema.Given(), expect=test.expect or schema.Expect())
     ]
     problems: list[str] = []
     for number, turn in enumerate(turns, 1):
+        if not in_time():
+            problems.append(_TOO_SLOW)
+            break
         outcome = trial.say(turn.given)
         before = f"Turn {number}: " if len(turns) > 1 else ""
         problems += [before + sentence for sentence in differences(turn.expect, outcome, trial.state)]

@@ -127,6 +127,19 @@ def test_tests_do_not_see_each_other() -> None:
     assert [result.passed for result in run(both)] == [True] * 3
 
 
+def test_tests_that_are_slow_are_ended() -> None:
+    """However many there are, and however long their turns: what is left has failed, and says so."""
+    turn = "{given: {text: menu}, expect: {flow: menu}}"
+    rules = read_rules(
+        RULES + f"  - {{name: a, turns: [{turn}]}}\n  - {{name: b, turns: [{turn}, {turn}]}}\n",
+        operator=False,
+    )
+    seconds = iter([0.0, 1.0, 4.0, 6.0])
+    first, second = run_tests(rules, "shop", clock=lambda: next(seconds))
+    assert first.passed
+    assert second.problems == ["The tests take more than 5 seconds of work: this was not tried."]
+
+
 @pytest.mark.parametrize(
     ("pattern", "text", "expected"),
     [
