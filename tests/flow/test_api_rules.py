@@ -11,7 +11,9 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec import structs
 
+from relay.config import Config, Rules
 from relay.janitor import Janitor
 from relay.model.ids import TenantId
 from relay.store import rule_sets, shadow_decisions, tenants
@@ -36,8 +38,10 @@ YAML = {"Content-Type": "application/yaml"}
 
 
 @pytest.fixture
-async def api(pool: Pool, url: str) -> AsyncIterator[Api]:
-    async with serve_api(pool, url) as operator:
+async def api(pool: Pool, url: str, tmp_path: Path) -> AsyncIterator[Api]:
+    """The caller of a company on a server whose operator's rules are those in `tmp_path`."""
+    config = structs.replace(Config(), rules=Rules(folder=str(tmp_path)))
+    async with serve_api(pool, url, config=config) as operator:
         yield await operator.as_tenant("Acme", "rules")
 
 
@@ -388,6 +392,41 @@ async def test_the_rules_in_force_are_explained(api: Api) -> None:
     await put(api, "shop", saying("New"))
     await put(api, "shop", saying("Newer"))
     assert (await explain(api, "oi"))["replies"][0]["content"] == {"text": "Newer"}
+
+
+async def test_the_operators_files_are_explained_to_those_whom_they_serve(api: Api, tmp_path: Path) -> None:
+    """A company's own rules come first; another company, whom the file does not name, has none of it."""
+    other = await api.with_key(OPERATOR_KEY).as_tenant("Other")
+    (tmp_path / "house.yaml").write_text(saying("House").replace("rules:", "tenants: [Acme]\nrules:"))
+    told = await explain(api, "x")
+    assert (told["ruleSet"], told["replies"][0]["content"]) == ("house", {"text": "House"})
+    assert (await explain(other, "x"))["replies"] == []
+    await put(api, "mine", saying("Mine"))
+    assert (await explain(api, "x"))["ruleSet"] == "mine"
+
+
+async def test_a_set_for_one_session_is_explained_for_that_session(api: Api, pool: Pool) -> None:
+    """By the session's name; a draft is tried whatever it says, unless a session is named."""
+    async with pool.acquire() as conn:
+        _, session_id = await add_session(conn, tenant_id=TenantId(api.company_id))
+        name = await conn.fetchval("SELECT name FROM whatsapp_sessions WHERE id = $1", session_id)
+    here = saying("Here").replace("rules:", f"sessions: [{name}]\nrules:")
+    elsewhere = saying("Here").replace("rules:", "sessions: [nowhere]\nrules:")
+    await put(api, "shop", here)
+    assert (await explain(api, "x", sessionId=session_id))["rule"] == "all"
+    assert (await explain(api, "x"))["rule"] is None
+    assert (await explain(api, "x", source=elsewhere))["rule"] == "all"
+    assert (await explain(api, "x", source=elsewhere, sessionId=session_id))["rule"] is None
+    other = await api.with_key(OPERATOR_KEY).as_tenant("Other")
+    foreign = await other.post(f"{RULES}/explain", json={"text": "x", "sessionId": session_id})
+    assert foreign.status_code == 404
+
+
+async def test_what_shadow_rules_would_say_is_explained_apart(api: Api) -> None:
+    """It is no reply, and the rule is noted as one in shadow mode."""
+    told = await explain(api, "x", source=saying("Hidden").replace("rules:", "shadow: true\nrules:"))
+    assert (told["replies"], told["verdict"]) == ([], "none")
+    assert [one["content"] for one in told["shadow"]] == [{"text": "Hidden"}]
 
 
 FLOW = """\
