@@ -17,6 +17,8 @@ Rules are asked before plugins. Where one of yours answers everything, put this 
       do: [{plugin: opt_out.keep}]
 """
 
+from typing import Literal
+
 from msgspec import Struct
 
 from relay.plugin import Contact, Context, Message, Outgoing, Reply, action, fold, hook, reply
@@ -38,8 +40,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The whole message has to be one of these: «não quero parar» is no wish to leave."""
     start: tuple[str, ...] = ("start", "voltar", "iniciar", "volver")
     tag: str = "opted-out"
-    language: str = "pt"
-    """Of the answers to people whose phone number does not tell: pt, es or en."""
+    language: Literal["pt", "es", "en"] = "pt"
+    """Of the answers to people whose phone number does not tell."""
 
 
 GOODBYE = {
