@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from relay.config import Agents, Config
+from relay.config import Agents, Config, Server
 from relay.egress.guard import AddressGuard
 from relay.model.agent import AgentCall, settings_of
 from relay.model.ids import MessageId, TenantId
@@ -99,9 +99,13 @@ class AgentsDesk(Desk):
 
     @asynccontextmanager
     async def responder(
-        self, *, tools: Callable[[TenantId], Sequence[Tool]] = lambda _tenant: (), **budget: Any
+        self,
+        *,
+        tools: Callable[[TenantId], Sequence[Tool]] = lambda _tenant: (),
+        drain_seconds: float = 10.0,
+        **budget: Any,
     ) -> AsyncIterator[AgentTurns]:
-        config = Config(agents=Agents(**budget))
+        config = Config(agents=Agents(**budget), server=Server(drain_seconds=drain_seconds))
         async with AgentTurns(
             self.pool,
             VAULT,
