@@ -10,10 +10,11 @@ from typing import Any
 
 from msgspec import structs
 
+from relay.commands.client import CallFailed
 from relay.commands.output import cell, note, plain, say_json, say_table
 from relay.config import Config
 from relay.logs import say
-from relay.model.errors import ConfigError, RelayError
+from relay.model.errors import ConfigError
 from relay.model.message import MessageType
 from relay.replies import schema
 from relay.replies.book import Book, compile_set, make_book
@@ -32,8 +33,8 @@ from relay.replies.yaml_nodes import Scalar
 _NOTE_COLUMNS = {"RULE": "rule", "RESULT": "code", "WHY": "detail"}
 
 
-class FileRefused(RelayError):
-    """The mistakes have been printed."""
+class FileRefused(CallFailed):
+    """The mistakes have been printed; the command ends with 1."""
 
     code = "rules_invalid"
 

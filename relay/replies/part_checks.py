@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from functools import cache, singledispatch
+from itertools import chain
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ import msgspec
 from relay.model.message import MessageType
 from relay.replies import schema
 from relay.replies.calendar_names import zone_faults
-from relay.replies.match_regex import check_regex
+from relay.replies.pattern_checks import PatternCheck
 from relay.replies.problems import Path
 from relay.replies.templates import check as check_template
 from relay.replies.wording import quote, suggest, unknown
@@ -42,12 +43,13 @@ def walk(part: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 
 def part_faults(rule_set: schema.RuleSet) -> Iterator[Fault]:
+    patterns = PatternCheck()
     for path, part in walk(rule_set):
         if isinstance(part, str) and _holds_template(part, path):
             sentence = check_template(part)
             if sentence is not None:
                 yield path, sentence
-        for where, sentence in _faults_of(part, rule_set):
+        for where, sentence in chain(patterns.faults_of(part), _faults_of(part, rule_set)):
             yield (*path, *where), sentence
     for name, numbers in rule_set.lists.items():
         for place, number in enumerate(numbers):
@@ -74,7 +76,6 @@ def _faults_of(_part: Any, _rule_set: schema.RuleSet) -> Iterator[Fault]:
 
 @_faults_of.register
 def _(part: schema.Trigger, rule_set: schema.RuleSet) -> Iterator[Fault]:
-    yield from _regex_faults(part.regex, case=part.case)
     for place, name in enumerate(part.types or []):
         if name not in _types():
             yield ("types", place), unknown(name, _types(), "message type")
@@ -98,11 +99,6 @@ def _(part: schema.Given, _rule_set: schema.RuleSet) -> Iterator[Fault]:
         and part.http["status"] not in _STATUSES
     ):
         yield ("http", "status"), "must be a status of HTTP, such as 500."
-
-
-@_faults_of.register
-def _(part: schema.Validate, _rule_set: schema.RuleSet) -> Iterator[Fault]:
-    yield from _regex_faults(part.regex, case=False)
 
 
 @_faults_of.register
@@ -143,13 +139,6 @@ def _(part: schema.HttpAction, _rule_set: schema.RuleSet) -> Iterator[Fault]:
 def _(part: schema.MediaReply, _rule_set: schema.RuleSet) -> Iterator[Fault]:
     if part.url is not None and not _is_address(part.url):
         yield ("url",), f"{quote(part.url)} is no address: write https://… (or http://…, or a template)."
-
-
-def _regex_faults(regex: str | list[str] | None, *, case: bool) -> Iterator[Fault]:
-    for where, pattern in _each(regex, ("regex",)):
-        sentence = check_regex(pattern, case=case)
-        if sentence is not None:
-            yield where, sentence
 
 
 def _each(given: str | list[str] | None, path: Path) -> Iterator[tuple[Path, str]]:

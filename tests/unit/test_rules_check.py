@@ -122,3 +122,24 @@ def test_a_text_that_is_wrong_everywhere_is_cheap() -> None:
     begun = time.monotonic()
     assert len(problems(f"version: 1\nflows:\n{flows}")) == 100
     assert time.monotonic() - begun < 5
+
+
+def test_regular_expressions_are_bounded_together() -> None:
+    """Short ones that stand for large machines: refused before they take minutes and memory to make ready."""
+    lists = (", ".join(f"'((a|b){{1,30}}){{1,30}}{n}{m}'" for m in range(400)) for n in range(10))
+    rules = "".join(
+        f"  - {{id: r{n}, when: {{regex: [{one}]}}, do: [stop: true]}}\n" for n, one in enumerate(lists)
+    )
+    begun = time.monotonic()
+    [found] = problems(f"version: 1\nrules:\n{rules}")
+    assert found[2] == "rules[0].when.regex[54]"
+    assert "too large together" in found[3]
+    assert time.monotonic() - begun < 5
+
+
+def test_many_everyday_regular_expressions_are_fine() -> None:
+    """The bound is far from what people write."""
+    patterns = ", ".join(f"'^(?:pedido|order)\\s+(?P<order>\\d{{4,8}})-{n}$'" for n in range(500))
+    read_rules(
+        f"version: 1\nrules: [{{id: a, when: {{regex: [{patterns}]}}, do: [stop: true]}}]", operator=False
+    )

@@ -143,6 +143,6 @@ def test_push_checks_before_it_sends(folder: Path) -> None:
     (folder / "key").write_text("relay_x")
     words = ("push", "shop", "own.yaml", "--url", "http://127.0.0.1:9", "--key-file", "key")
     code, lines, err = relay(folder, *words)
-    assert code != 0
+    assert code == 1
     assert lines == ["own.yaml:2:1: rulez: is no key of a rule set; did you mean `rules`?"]
     assert "nothing was sent" in err
