@@ -4,6 +4,7 @@ minijinja's own have no bounds, so these stand in for them: each is charged for 
 takes nothing, which is what a variable that does not exist comes as, for an empty text or zero.
 """
 
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from urllib.parse import quote
 
@@ -108,8 +109,10 @@ class Filters(Work):
         return default if number is None else float(number)
 
     def round_(self, value: Any, digits: int = 0) -> float | int:
-        number = self._number(value) or 0
-        return round(number, digits) if digits else round(number)
+        """A half goes up, as people round."""
+        number = Decimal(str(self._number(value) or 0))
+        rounded = number.quantize(Decimal(1).scaleb(-min(max(digits, 0), 12)), ROUND_HALF_UP)
+        return float(rounded) if digits > 0 else int(rounded)
 
     def abs_(self, value: Any) -> float | int:
         return abs(self._number(value) or 0)

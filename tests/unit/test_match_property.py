@@ -77,7 +77,7 @@ _messages = st.builds(
 _contacts = st.builds(contact, tags=st.frozensets(st.sampled_from(["a", "b"])), first=st.booleans())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @example([entry({"keyword": "oi", "accents": True})], incoming("x\u0301oi"), contact())
 @given(st.lists(_whens.map(entry), max_size=12), _messages, _contacts)
 def test_finds_what_the_rules_say(entries: list[Entry], message: Incoming, who: Contact) -> None:
