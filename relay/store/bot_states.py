@@ -22,10 +22,11 @@ class ChatSaid(Struct, frozen=True, kw_only=True):
 
 _ADD_SAID = """
     INSERT INTO bot_chats AS b (tenant_id, session_id, chat, said)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::jsonb[])
+    SELECT tenant_id, session_id, chat, said -> 'all'
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::jsonb[]) AS g (tenant_id, session_id, chat, said)
     ON CONFLICT (session_id, chat) DO UPDATE SET said = excluded.said || coalesce((
         SELECT jsonb_agg(one ORDER BY n) FROM jsonb_array_elements(b.said) WITH ORDINALITY AS old (one, n)
-        WHERE (one ->> 0)::float8 > extract(epoch FROM now()) - 3600 AND n <= 200), '[]')
+        WHERE (one ->> 0)::float8 > (excluded.said -> 0 ->> 0)::float8 - 3600 AND n <= 200), '[]')
 """
 
 
@@ -33,8 +34,10 @@ async def add_said(conn: Connection, chats: Sequence[ChatSaid]) -> None:
     """Remember what was said, for an hour, newest first; one entry for each chat."""
     if chats:
         ordered = sorted(chats, key=lambda one: (one.session_id, one.chat))
-        columns = [[getattr(one, name) for one in ordered] for name in ChatSaid.__struct_fields__]
-        await conn.execute(_ADD_SAID, *columns)
+        names = ("tenant_id", "session_id", "chat")
+        columns = [[getattr(one, name) for one in ordered] for name in names]
+        # A list in an array would be taken for one more dimension of it.
+        await conn.execute(_ADD_SAID, *columns, [{"all": one.said} for one in ordered])
 
 
 _LOCK_CHAT = """
@@ -108,13 +111,10 @@ async def change_contacts(conn: Connection, changes: Sequence[ContactChange]) ->
     """Several of one contact, in different chats, are done one after the other."""
     left = sorted(changes, key=lambda change: change.contact_id)
     while left:
-        first: dict[str, ContactChange] = {}
-        later = []
-        for change in left:
-            if first.setdefault(change.contact_id, change) is not change:
-                later.append(change)
-        await _change(conn, list(first.values()))
-        left = later
+        # The first of each contact: of several, a statement would do but one.
+        firsts = {change.contact_id: change for change in reversed(left)}
+        await _change(conn, [firsts[name] for name in sorted(firsts)])
+        left = [change for change in left if firsts[change.contact_id] is not change]
 
 
 async def _change(conn: Connection, changes: Sequence[ContactChange]) -> None:

@@ -1,11 +1,14 @@
 """The events of messages: what each one's `data` holds on the wire."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from relay.model.event import Event, body_of
 from relay.model.ids import ContactId, SessionId, TenantId, new_event_id
 from relay.store.inbound import NewMessage
+
+ChatKind: TypeAlias = Literal["private", "group", "broadcast", "channel"]
+_KINDS: dict[str, ChatKind] = {"g.us": "group", "broadcast": "broadcast", "newsletter": "channel"}
 
 
 def _sender(message: NewMessage) -> dict[str, Any]:
@@ -14,10 +17,8 @@ def _sender(message: NewMessage) -> dict[str, Any]:
     return {"pn": message.sender_pn, "lid": message.sender_lid, "contactId": contact_id}
 
 
-def chat_kind(jid: str) -> str:
-    """`private`, `group` or `broadcast`."""
-    server = jid.rpartition("@")[2]
-    return {"g.us": "group", "broadcast": "broadcast", "newsletter": "channel"}.get(server, "private")
+def chat_kind(jid: str) -> ChatKind:
+    return _KINDS.get(jid.rpartition("@")[2], "private")
 
 
 def _event(row: Any, event_type: str, at: datetime, data: dict[str, Any]) -> Event:

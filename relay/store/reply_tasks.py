@@ -56,9 +56,7 @@ class ClaimedTask(Struct, frozen=True, kw_only=True):
     """Of the tenant's rules and agents, see `raise_rules_version`."""
 
 
-async def claim_tasks(
-    conn: Connection, *, claim: str, limit: int, lease_seconds: float
-) -> list[ClaimedTask]:
+async def claim_tasks(conn: Connection, *, claim: str, limit: int, lease_seconds: float) -> list[ClaimedTask]:
     """Up to `limit` tasks that are due, one a chat, under the token `claim`."""
     return [ClaimedTask(**row) for row in await conn.fetch(_CLAIM, limit, lease_seconds, claim)]
 

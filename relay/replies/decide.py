@@ -1,0 +1,241 @@
+"""What a bot does with one message: pure; the same situation and the same rules come to the same.
+
+a person wrote ─► the bot keeps quiet in this chat
+guards ─► a running flow ─► rules by priority ─► plugins ─► the session's agent
+                                                          (the first that answers ends it)
+"""
+
+from collections.abc import Generator, Iterator
+from datetime import timedelta
+from typing import Any
+
+from msgspec import structs
+
+from relay.replies import conditions
+from relay.replies.actions import Ends, Run
+from relay.replies.book import Book, Compiled, Entry
+from relay.replies.flows import Conversation
+from relay.replies.guards import find_guard
+from relay.replies.outcome import (
+    AgentTurn,
+    AskPlugins,
+    BeforeReply,
+    Cause,
+    Decision,
+    Emitted,
+    Need,
+    Note,
+    Outcome,
+    PluginAnswer,
+)
+from relay.replies.situation import Situation
+
+_AGENT_DEBOUNCE_SECONDS = 4.0
+_MOST_FIRED = 20
+"""For one message, however many `continue`: what it costs is bounded."""
+
+
+def decide(situation: Situation, book: Book, *, explain: bool = False) -> Decision:
+    """Drive it: send in what each `Need` asks for. `explain`: with a note for every rule, fired or not."""
+    return _Decider(situation, book, explain=explain).run()
+
+
+class _Decider:
+    def __init__(self, situation: Situation, book: Book, *, explain: bool) -> None:
+        self._situation = situation
+        self._book = book
+        self._explain = explain
+        self._outcome = Outcome()
+
+    def run(self) -> Decision:
+        outcome, situation = self._outcome, self._situation
+        if situation.message.by_owner:
+            self._give_way()
+            return outcome
+        guard = find_guard(situation)
+        if guard is not None:
+            outcome.verdict = "guarded"
+            outcome.notes.append(guard)
+            if guard.code == "guard.paused":
+                yield from self._ask_rules(resuming=True)
+            return outcome
+        if (yield from self._answered()) and outcome.messages and self._book.abilities.edits:
+            outcome.messages = yield BeforeReply(messages=outcome.messages)
+        return outcome
+
+    def _answered(self) -> Generator[Need, Any, bool]:
+        if (yield from self._go_on_with_flow()):
+            return True
+        if (yield from self._ask_rules()):
+            return True
+        if self._book.abilities.answers and (yield from self._ask_plugins()):
+            return True
+        return self._ask_agent()
+
+    def _give_way(self) -> None:
+        """A person has answered: nothing of the bot's follows."""
+        outcome, settings = self._outcome, self._situation.settings
+        outcome.verdict, outcome.takeover, outcome.stop_agent = "guarded", True, True
+        detail = "A person has answered in this chat."
+        outcome.notes.append(Note(code="guard.takeover", detail=detail))
+        until = self._situation.message.sent_at + timedelta(seconds=settings.pause_seconds)
+        paused = self._situation.chat.paused_until
+        if until <= self._situation.now or (paused is not None and paused >= until):
+            return
+        outcome.pause_until, outcome.end_flow = until, True
+        if paused is None or paused <= self._situation.now:
+            outcome.events.append(
+                Emitted(type="automation.paused", data={"reason": "person", "until": until})
+            )
+
+    # --- flows --------------------------------------------------------------------------------------------------
+
+    def _go_on_with_flow(self) -> Generator[Need, Any, bool]:
+        state = self._situation.contact.flow
+        if state is None:
+            return False
+        compiled = self._book.sets.get(state.set)
+        if compiled is None or state.flow not in compiled.source.flows:
+            self._outcome.end_flow = True
+            return False
+        cause = self._cause(compiled)
+        run = Run(self._situation, compiled, cause, self._outcome)
+        if not (yield from Conversation(run, state.flow).answer(state)):
+            return False
+        self._outcome.verdict = "flow"
+        self._outcome.cause = structs.replace(cause, flow=state.flow, step=state.step)
+        self._outcome.fired.append(self._outcome.cause)
+        return True
+
+    def _cause(self, compiled: Compiled) -> Cause:
+        return Cause(rule_set=compiled.name, version=compiled.version, message_id=self._situation.message.id)
+
+    # --- rules --------------------------------------------------------------------------------------------------
+
+    def _ask_rules(self, *, resuming: bool = False) -> Generator[Need, Any, bool]:
+        """True once one has fired and does not let others look. `resuming`: in a pause, those that may end it."""
+        fired = False
+        for entry, match in self._candidates():
+            if resuming and not entry.resumes:
+                continue
+            if not (yield from self._allowed(entry)):
+                continue
+            if entry.shadow:
+                yield from self._shadow(entry, match)
+                continue
+            self._outcome.match = self._outcome.match or match
+            run = self._run_of(entry)
+            ends = yield from self._fire(entry, run)
+            fired = True
+            if not run.continues or (ends is not None and (ends.stops or ends.go is not None)):
+                break
+            if len(self._outcome.fired) >= _MOST_FIRED:
+                run.note("too_many", f"{_MOST_FIRED} rules have fired: no more are asked.")
+                break
+        if fired and self._outcome.verdict != "flow":
+            self._outcome.verdict = "rules"
+        return fired
+
+    def _candidates(self) -> Iterator[tuple[Entry, dict[str, str]]]:
+        message, contact = self._situation.message, self._situation.contact
+        found = self._book.matcher.find(message, contact)
+        if not self._explain:
+            for index, match in found:
+                entry = self._book.entries[index]
+                if entry.set.serves(message):
+                    yield entry, match
+            return
+        holding = dict(found)
+        for index, entry in enumerate(self._book.entries):
+            if not entry.set.serves(message):
+                self._note(entry, "set.session", "The rule set does not serve this session.")
+            elif index in holding:
+                yield entry, holding[index]
+            else:
+                _holds, code, detail = self._book.matcher.why(index, message, contact)
+                self._note(entry, code, detail)
+
+    def _allowed(self, entry: Entry) -> Generator[Need, Any, bool]:
+        if not entry.rule.if_ and not entry.cooldown_seconds:
+            return True
+        failed = yield from conditions.check(
+            entry.rule.if_,
+            self._situation,
+            key=entry.key,
+            calendar=entry.set.calendar,
+            default_cooldown=entry.cooldown_seconds,
+        )
+        if failed is not None:
+            self._note(entry, *failed)
+        return failed is None
+
+    def _note(self, entry: Entry, code: str, detail: str, *, fired: bool = False) -> None:
+        if self._explain or fired:
+            note = Note(rule_set=entry.set.name, rule=entry.rule.id, code=code, detail=detail, fired=fired)
+            self._outcome.notes.append(note)
+
+    def _run_of(self, entry: Entry, outcome: Outcome | None = None) -> Run:
+        cause = structs.replace(self._cause(entry.set), rule=entry.rule.id)
+        return Run(self._situation, entry.set, cause, outcome or self._outcome)
+
+    def _fire(self, entry: Entry, run: Run) -> Generator[Need, Any, Ends | None]:
+        self._note(entry, "fired", "The rule has fired.", fired=True)
+        if not self._outcome.fired:
+            self._outcome.cause = run.cause
+        self._outcome.fired.append(run.cause)
+        if entry.remembered_seconds:
+            kept = self._situation.now + timedelta(seconds=entry.remembered_seconds)
+            self._outcome.cooldowns[entry.key] = kept
+        ends = yield from run.do(entry.rule.do)
+        if ends is not None and ends.go is not None:
+            yield from self._enter_flow(run, ends.go.target)
+        return ends
+
+    def _enter_flow(self, run: Run, name: str) -> Generator[Need, Any, None]:
+        if name not in run.compiled.source.flows:
+            run.note("flow.unknown", f"There is no flow {name}.")
+            return
+        self._outcome.end_flow = False
+        yield from Conversation(run, name).start()
+
+    def _shadow(self, entry: Entry, match: dict[str, str]) -> Generator[Need, Any, None]:
+        """As if it fired, and nothing of it but what it would have said."""
+        scratch = Outcome(match=match)
+        run = self._run_of(entry, scratch)
+        run.dry = True
+        ends = yield from run.do(entry.rule.do)
+        if ends is not None and ends.go is not None and ends.go.target in entry.set.source.flows:
+            yield from Conversation(run, ends.go.target).start()
+        self._note(entry, "shadow", "The rule would have fired; it is in shadow mode.", fired=True)
+        self._outcome.shadow += scratch.messages
+        cause = scratch.agent.cause if scratch.agent is not None else run.cause
+        self._outcome.shadow_causes.append(cause)
+
+    # --- plugins, the agent -------------------------------------------------------------------------------------
+
+    def _ask_plugins(self) -> Generator[Need, Any, bool]:
+        answer: PluginAnswer = yield AskPlugins()
+        if not (answer.handled or answer.messages or answer.handoff):
+            self._apply(answer)
+            return False
+        self._outcome.verdict = "plugin"
+        self._apply(answer)
+        self._outcome.cause = Cause(plugin=answer.plugin, message_id=self._situation.message.id)
+        return True
+
+    def _apply(self, answer: PluginAnswer) -> None:
+        cause = Cause(message_id=self._situation.message.id)
+        Run(self._situation, _NO_RULES, cause, self._outcome).take(answer)
+
+    def _ask_agent(self) -> bool:
+        name, message = self._situation.settings.agent, self._situation.message
+        if name is None or (message.chat_type == "group" and not message.mentioned):
+            return False
+        cause = Cause(agent=name, message_id=message.id)
+        self._outcome.agent = AgentTurn(agent=name, debounce_seconds=_AGENT_DEBOUNCE_SECONDS, cause=cause)
+        self._outcome.verdict, self._outcome.cause = "agent", cause
+        return True
+
+
+_NO_RULES = Compiled.none()
+"""Whose defaults are taken where no rule set is behind it."""

@@ -1,0 +1,52 @@
+"""What keeps the bot quiet, whatever rules say: it never talks to itself, to the past, or over a person.
+
+Asked in this order; the first that holds is the answer.
+"""
+
+from datetime import timedelta
+
+from relay.replies.outcome import Note
+from relay.replies.situation import Situation
+from relay.replies.text import digest_of
+
+_ECHO_SECONDS = 5.0
+_MINUTE, _HOUR = 60.0, 3600.0
+
+
+def find_guard(situation: Situation) -> Note | None:
+    """Why nothing is to be said; None where nothing stands in the way. `by_owner` is not asked about here."""
+    message, contact, chat = situation.message, situation.contact, situation.chat
+    if message.chat_type not in ("private", "group"):
+        return _note("broadcast", "Status broadcasts and channels are not answered.")
+    if contact.ignored:
+        return _note("ignored", "The contact is ignored by bots.")
+    patience = timedelta(seconds=situation.settings.offline_seconds)
+    if message.offline and situation.now - message.sent_at > patience:
+        return _note("offline", "The message arrived late: the session had been offline for too long.")
+    if message.answered:
+        return _note("answered", "A person has written in the chat since.")
+    if chat.paused_until is not None and chat.paused_until > situation.now:
+        return _note(
+            "paused", f"The bot is paused in this chat until {chat.paused_until:%Y-%m-%d %H:%M} UTC."
+        )
+    return _find_loop(situation)
+
+
+def _find_loop(situation: Situation) -> Note | None:
+    """Two bots that answer each other say the same again, or too much."""
+    now, said, settings = situation.now.timestamp(), situation.chat.said, situation.settings
+    digest = digest_of(situation.message.text) if situation.message.text else ""
+    if digest and any(one.digest == digest and now - one.at <= _ECHO_SECONDS for one in said):
+        return _note("echo", "It repeats what the bot has just said: another bot's echo.")
+    # The messages of one answer were said at one instant.
+    last_minute = {one.at for one in said if now - one.at < _MINUTE}
+    if len(last_minute) >= settings.replies_per_minute:
+        return _note("cap", f"The bot has answered {len(last_minute)} times in this chat within a minute.")
+    last_hour = {one.at for one in said if now - one.at < _HOUR}
+    if len(last_hour) >= settings.replies_per_hour:
+        return _note("cap", f"The bot has answered {len(last_hour)} times in this chat within an hour.")
+    return None
+
+
+def _note(code: str, detail: str) -> Note:
+    return Note(code=f"guard.{code}", detail=detail)
