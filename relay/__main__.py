@@ -110,7 +110,10 @@ async def _run_roles(arguments: argparse.Namespace, config: Config) -> None:
     await run_roles(config, arguments.roles, listen_fd=arguments.listen_fd, supervised=arguments.supervised)
 
 
-async def _check(_arguments: argparse.Namespace, _config: Config) -> None:
+async def _check(_arguments: argparse.Namespace, config: Config) -> None:
+    from relay.plugin.loading import load_plugins
+
+    load_plugins(config.plugins)
     sys.stdout.write("The settings are right.\n")
 
 

@@ -26,6 +26,7 @@ from relay.config import Config, Role
 from relay.listening import bind, find_operator_key
 from relay.logs import say
 from relay.loops import Bell, Loop
+from relay.model.errors import ConfigError
 from relay.store import migrate
 from relay.store.embedded import EmbeddedPostgres
 from relay.store.pool import connect, reaching
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 _STEADY_SECONDS = 10.0
 _BACKOFF_MOST_SECONDS = 15.0
 _KILL_AFTER_SECONDS = 5.0
+_LOAD_SECONDS = 30.0
 
 
 class Child:
@@ -124,7 +126,9 @@ async def serve(config: Config, config_path: Path | None) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    find_operator_key(config)  # refused before anything is made or started
+    # Refused before anything is made or started.
+    find_operator_key(config)
+    await _check_plugins(config, config_path)
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         listening = stack.enter_context(bind(config))
@@ -145,6 +149,32 @@ async def serve(config: Config, config_path: Path | None) -> None:
             address=address,
             patience_seconds=config.server.drain_seconds + _KILL_AFTER_SECONDS,
         )
+
+
+async def _check_plugins(config: Config, config_path: Path | None) -> None:
+    """See whether they load, in a process of its own: they are a stranger's code, and may not come back."""
+    if not config.plugins.enabled:
+        return
+    options = [] if config_path is None else ["--config", str(config_path)]
+    process = await asyncio.create_subprocess_exec(
+        *[sys.executable, "-m", "relay", "check", *options],
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(_LOAD_SECONDS):
+            _, errors = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise ConfigError(
+            f"plugins.enabled: one of {', '.join(config.plugins.enabled)} takes more than {_LOAD_SECONDS:g} s to load."
+        ) from None
+    if process.returncode:
+        sentence = errors.decode(errors="replace").strip().removeprefix("relay: ")
+        names = ", ".join(config.plugins.enabled)
+        raise ConfigError(sentence or f"plugins.enabled: {names}: loading it ended the process that tried.")
 
 
 def _address(config: Config, listening: socket.socket) -> str:

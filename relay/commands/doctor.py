@@ -41,7 +41,7 @@ async def _doctor(_arguments: argparse.Namespace, config: Config) -> int:
 
 async def _look(config: Config) -> AsyncIterator[Finding]:
     # Only this command needs what the checks import.
-    from relay.commands.checkup import database, engine, machine, server, settings  # noqa: PLC0415
+    from relay.commands.checkup import database, engine, machine, plugins, server, settings  # noqa: PLC0415
     from relay.store.embedded_running import find_running  # noqa: PLC0415
 
     yield machine.check_python()
@@ -50,6 +50,7 @@ async def _look(config: Config) -> AsyncIterator[Finding]:
     for finding in settings.check_networks(config):
         yield finding
     yield await settings.check_limits(config)
+    yield plugins.check_plugins(config)
     for finding in machine.check_folder(config):
         yield finding
     finding, vault = machine.check_master_key(config)

@@ -15,6 +15,7 @@ STALL_SECONDS = 1.0
 # Calls the hook of each plugin once, in the order of their names, and says which were called and which rest.
 CHILD = """
 import asyncio, json, logging, sys
+import uvloop
 from pathlib import Path
 from relay.plugin.asking import ask_message_received
 from relay.plugin.watchdog import Watchdog
@@ -36,7 +37,7 @@ async def main():
     watchdog.close()
     print(json.dumps(answered.plugin), flush=True)
 
-asyncio.run(main())
+uvloop.run(main())
 """
 
 HELD = "__import__('re').match(r'(a+)+$', 'a' * 64 + 'b')"
