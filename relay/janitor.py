@@ -15,6 +15,7 @@ from relay.model import ids
 from relay.model.ids import TenantId
 from relay.model.tenant import Tenant
 from relay.store import (
+    agent_calls,
     early_receipts,
     events,
     idempotency,
@@ -95,6 +96,7 @@ class Janitor:
             ("msg_", kept.message_days, server.message_days, messages.delete_before),
             ("med_", kept.media_days, server.media_days, self._blobs.delete_before),
             ("evt_", kept.event_days, server.event_days, events.delete_before),
+            ("cal_", kept.event_days, server.event_days, agent_calls.delete_before),
             ("dec_", kept.event_days, server.event_days, shadow_decisions.delete_before),
         )
         for prefix, wanted, most, delete_before in sweeps:

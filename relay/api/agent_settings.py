@@ -8,7 +8,7 @@ from relay.api.errors import from_msgspec
 from relay.egress.guard import AddressGuard
 from relay.model.agent import HttpSettings, Kind, OpenAiSettings, settings_of
 from relay.model.errors import InvalidInput
-from relay.replies import templates
+from relay.replies.agents.prompts import check_prompt
 
 _PROMPT_PATH = "settings.prompt"
 
@@ -48,7 +48,7 @@ def _check_url(guard: AddressGuard, url: str, path: str) -> str:
 
 
 def _check_prompt(settings: OpenAiSettings) -> None:
-    wrong = templates.check(settings.prompt) if "{" in settings.prompt else None
+    wrong = check_prompt(settings.prompt)
     if wrong is not None:
         raise InvalidInput(wrong, path=_PROMPT_PATH, code="template_invalid")
 

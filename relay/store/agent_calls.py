@@ -107,10 +107,3 @@ _DELETE_BEFORE = """
 async def delete_before(conn: Connection, tenant_id: TenantId, oldest: str, *, limit: int) -> int:
     """Retention: remove up to `limit` with ids below `oldest`; answers how many."""
     return int((await conn.execute(_DELETE_BEFORE, tenant_id, oldest, limit)).split()[-1])
-
-
-_DELETE_OLD_USAGE = "DELETE FROM agent_usage WHERE tenant_id = $1 AND day < $2"
-
-
-async def delete_usage_before(conn: Connection, tenant_id: TenantId, oldest: date) -> None:
-    await conn.execute(_DELETE_OLD_USAGE, tenant_id, oldest)

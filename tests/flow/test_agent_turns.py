@@ -291,7 +291,7 @@ async def test_two_processes_stay_within_one_budget(desk: AgentsDesk, model: Mod
     assert len(model.received) == 3
     said = [words for chat in chats for words in await desk.said(account, chat=chat)]
     assert sorted(said) == ["Já volto."] * 5 + ["Olá!"] * 3
-    outcomes = [call.outcome for call in await desk.calls(account)]
+    outcomes = [call.outcome.value for call in await desk.calls(account)]
     assert (outcomes.count("answered"), outcomes.count("budget_exhausted")) == (3, 5)
 
 

@@ -1,4 +1,10 @@
-"""System prompts: templates as those of rules, which see the contact, the session and the time."""
+"""System prompts: templates as those of rules, which see the contact, the session and the time.
+
+A template of a rule makes one message and is bounded as that. A prompt is longer, so it is rendered paragraph by
+paragraph, each with those bounds; an `if` or `for` that goes over several keeps them together.
+"""
+
+import re
 
 from relay.model.agent import CallOutcome
 from relay.model.ids import ContactId, SessionId
@@ -8,24 +14,53 @@ from relay.replies.agents.failure import CallFailed
 from relay.replies.agents.question import Question
 from relay.replies.hours import Calendar
 from relay.replies.situation import ChatState, Contact, Incoming, Situation
-from relay.replies.templates import TemplateFailed, Templates, values_of
+from relay.replies.templates import TemplateFailed, Templates, check, values_of
 
 _DEFAULTS = schema.Defaults()
 _CALENDAR = Calendar(_DEFAULTS, schema.Holidays())
 _TEMPLATES = Templates({})
+_PARAGRAPHS = re.compile(r"(\n[ \t]*\n)")
+_OPENS = re.compile(r"\{%-?\s*(?:if|for)\b")
+_CLOSES = re.compile(r"\{%-?\s*end(?:if|for)\b")
+_SETS = re.compile(r"\{%-?\s*set\b")
 
 
 def render_prompt(prompt: str, question: Question) -> str:
     """Raises CallFailed where the template does."""
-    if "{" not in prompt:
+    if not _is_template(prompt):
         return prompt.strip()
     values = values_of(
         _situation(question), calendar=_CALENDAR, match={}, answers={}, language=_DEFAULTS.language
     )
     try:
-        return _TEMPLATES.render(prompt, values).strip()
+        return "".join(_TEMPLATES.render(piece, values) for piece in _pieces(prompt)).strip()
     except TemplateFailed as error:
-        raise CallFailed(CallOutcome.FAILED, f"The prompt's template fails: {error.detail}") from None
+        raise CallFailed(CallOutcome.FAILED, f"The prompt: {error.detail}") from None
+
+
+def check_prompt(prompt: str) -> str | None:
+    """What is wrong with it as a template, as a sentence."""
+    if not _is_template(prompt):
+        return None
+    return next((wrong for piece in _pieces(prompt) if (wrong := check(piece)) is not None), None)
+
+
+def _is_template(text: str) -> bool:
+    return "{{" in text or "{%" in text or "{#" in text
+
+
+def _pieces(prompt: str) -> list[str]:
+    """Paragraphs, with what is between them."""
+    if _SETS.search(prompt):
+        # What one paragraph sets another may use.
+        return [prompt]
+    pieces, depth = [""], 0
+    for part in _PARAGRAPHS.split(prompt):
+        pieces[-1] += part
+        depth += len(_OPENS.findall(part)) - len(_CLOSES.findall(part))
+        if depth == 0:
+            pieces.append("")
+    return pieces
 
 
 def _situation(question: Question) -> Situation:

@@ -58,6 +58,7 @@ CREATE TABLE agent_calls (
     at                timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX agent_calls_agent ON agent_calls (tenant_id, agent_id, id);
+CREATE INDEX agent_calls_tenant ON agent_calls (tenant_id, id);
 
 -- What a tenant has used of its budget, a row a day (UTC).
 CREATE TABLE agent_usage (
