@@ -3,10 +3,11 @@
     message ─► Index (all anchors at once) ─► candidates, in order ─► each looked at exactly ─► index, named groups
 
 Rules that no text can rule out (`types`, `always`, `fuzzy` …) are always candidates in chats of their kind.
-The first 4,096 characters of a text count.
+The first 4,096 characters of a text count; for regexes fewer, where those of a tenant are huge (`characters_for`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Protocol
 
 from msgspec import Struct
@@ -14,7 +15,7 @@ from msgspec import Struct
 from relay.replies import schema
 from relay.replies.match_index import Index
 from relay.replies.match_parts import Anchors, Lists, Part, Parts, parts_of
-from relay.replies.match_regex import check_regex, find_regex
+from relay.replies.match_regex import characters_for, check_regex, find_regex
 from relay.replies.match_seen import Seen, digits_of
 from relay.replies.situation import Contact, Incoming
 
@@ -46,23 +47,25 @@ class Matcher:
     def __init__(self, entries: Sequence[Watched]) -> None:
         self._compiled = [_compile(entry.rule.when, entry.lists) for entry in entries]
         self._index = Index()
-        self._open: dict[str, list[int]] = {}
+        self._open: dict[tuple[str, str | None], list[int]] = {}
+        """Those without an anchor, by kind of chat and type of message."""
+        self._regex_characters = characters_for(sum(map(_size, self._compiled)))
         for number, compiled in enumerate(self._compiled):
             anchors = _anchors(compiled)
             if anchors is None:
-                for kind in compiled.chats:
-                    self._open.setdefault(kind, []).append(number)
+                for place in product(compiled.chats, _types(compiled)):
+                    self._open.setdefault(place, []).append(number)
             else:
                 self._index.add(number, anchors)
         self._index.build()
 
     def find(self, message: Incoming, contact: Contact) -> Iterator[tuple[int, dict[str, str]]]:
         """Entries whose `when` holds, in order, with the named groups of the first regex found."""
-        seen = Seen(message, contact)
+        seen = Seen(message, contact, regex_characters=self._regex_characters)
         kinds = _kinds(message)
         candidates = self._index.find(seen) if seen.text else set()
-        for kind in kinds:
-            candidates.update(self._open.get(kind, ()))
+        for place in product(kinds, (None, message.type)):
+            candidates.update(self._open.get(place, ()))
         for number in sorted(candidates):
             compiled = self._compiled[number]
             if not compiled.chats.isdisjoint(kinds) and _holds(compiled, seen):
@@ -71,7 +74,7 @@ class Matcher:
     def why(self, index: int, message: Incoming, contact: Contact) -> tuple[bool, str, str]:
         """Whether an entry's `when` holds, a stable code, and a sentence that quotes the rule, never the message."""
         compiled = self._compiled[index]
-        seen = Seen(message, contact)
+        seen = Seen(message, contact, regex_characters=self._regex_characters)
         if compiled.chats.isdisjoint(_kinds(message)):
             wanted = " or ".join(sorted(compiled.chats))
             return False, "trigger.chats", f"The rule is for {wanted} messages; this one is not."
@@ -92,6 +95,17 @@ def _compile(when: schema.When, lists: Lists) -> _Compiled:
         none=tuple(parts_of(trigger, lists) for trigger in when.not_),
         always=when.always,
     )
+
+
+def _types(compiled: _Compiled) -> Iterable[str | None]:
+    """None: any type."""
+    return next((part.types for part in compiled.parts.parts if part.types is not None), (None,))
+
+
+def _size(compiled: _Compiled) -> int:
+    """Of its regexes together."""
+    every = (compiled.parts, *(compiled.any or ()), *compiled.none)
+    return sum(regex.size for parts in every for part in parts.parts for regex in part.regexes)
 
 
 def _anchors(compiled: _Compiled) -> Anchors | None:

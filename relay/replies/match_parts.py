@@ -38,6 +38,8 @@ class Part(Struct, frozen=True, kw_only=True):
     """One of these is in the text where the part holds; None: nothing can be said."""
     needs_text: bool = False
     regexes: tuple[Regex, ...] = ()
+    types: frozenset[str] | None = None
+    """It holds for messages of these types only."""
 
 
 class Parts(Struct, frozen=True, kw_only=True):
@@ -181,7 +183,7 @@ def _regex(values: Sequence[str], *, case: bool) -> Part:
         no="The regular expression is not found in the text."
         if len(values) == 1
         else "None of the regular expressions is found in the text.",
-        anchors=tuple((where, Anchor(value)) for value in values),
+        anchors=tuple((where, Anchor(regex.pattern)) for regex in regexes if regex.size),
         needs_text=True,
         regexes=regexes,
     )
@@ -229,6 +231,7 @@ def _types(values: Sequence[str]) -> Part:
         code="trigger.types",
         holds=lambda seen: seen.message.type in types,
         no=f"The message's type is not {_any_of(values)}.",
+        types=types,
     )
 
 

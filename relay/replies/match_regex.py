@@ -7,8 +7,13 @@ import re2
 from relay.replies.text import LOOKED_AT_CHARACTERS
 
 MAX_CHARACTERS = 1000
+MAX_SIZE = 5000
+"""Steps of one program: `.{1,300}` has some 2,700, an e-mail address 40."""
 _MAX_MEM_BYTES = 1 << 20
 """Of one compiled expression; RE2 refuses what would need more."""
+_STEPS_PER_MESSAGE = 50_000_000
+"""Some 50 ms, at worst; an ordinary text costs some 10 µs however many expressions there are."""
+_LOOKED_AT_LEAST = 128
 
 
 def options(*, case: bool, max_mem_bytes: int = _MAX_MEM_BYTES) -> Any:
@@ -20,14 +25,21 @@ def options(*, case: bool, max_mem_bytes: int = _MAX_MEM_BYTES) -> Any:
 
 
 class Regex:
-    """Compiled when it is first needed: of the many that a tenant may have, few are hit."""
+    """One that RE2 does not take is in no text: a rule set may be older than the bounds that stand here."""
 
-    __slots__ = ("_case", "_compiled", "pattern")
+    __slots__ = ("_compiled", "pattern", "size")
 
     def __init__(self, pattern: str, *, case: bool) -> None:
         self.pattern = pattern
-        self._case = case
         self._compiled: Any = None
+        self.size = 0
+        """Of its program: steps that a character may cost. 0: RE2 does not take it."""
+        try:
+            compiled = _compile(pattern, case=case)
+        except re2.error:
+            return
+        if compiled.programsize <= MAX_SIZE:
+            self._compiled, self.size = compiled, compiled.programsize
 
     def is_in(self, text: bytes) -> bool:
         return self._search(text) is not None
@@ -44,10 +56,13 @@ class Regex:
         }
 
     def _search(self, text: bytes) -> Any:
-        if self._compiled is None:
-            self._compiled = re2.compile(self.pattern.encode(errors="replace"), options(case=self._case))
         # Bytes: with a str, re2 counts characters for every group.
-        return self._compiled.search(text)
+        return None if self._compiled is None else self._compiled.search(text)
+
+
+def characters_for(size: int) -> int:
+    """How much of a text expressions look at whose programs have `size` steps together: all of it, unless they are huge."""
+    return min(LOOKED_AT_CHARACTERS, max(_LOOKED_AT_LEAST, _STEPS_PER_MESSAGE // max(size, 1)))
 
 
 def find_regex(pattern: str, text: str, *, case: bool = False) -> dict[str, str] | None:
@@ -62,10 +77,14 @@ def check_regex(pattern: str, *, case: bool) -> str | None:
             f"The regular expression has {len(pattern)} characters; at most {MAX_CHARACTERS:,} are allowed."
         )
     try:
-        re2.compile(pattern.encode(errors="replace"), options(case=case))
+        size = _compile(pattern, case=case).programsize
     except re2.error as error:
         return _sentence(str(error.args[0].decode() if isinstance(error.args[0], bytes) else error.args[0]))
-    return None
+    return _sentence("too large") if size > MAX_SIZE else None
+
+
+def _compile(pattern: str, *, case: bool) -> Any:
+    return re2.compile(pattern.encode(errors="replace"), options(case=case))
 
 
 def _sentence(said: str) -> str:

@@ -12,11 +12,14 @@ _RUN_WORDS = 64
 class Seen:
     """Of the text, the first 4,096 characters; see `LOOKED_AT_CHARACTERS`."""
 
-    def __init__(self, message: Incoming, contact: Contact) -> None:
+    def __init__(
+        self, message: Incoming, contact: Contact, *, regex_characters: int = LOOKED_AT_CHARACTERS
+    ) -> None:
         self.message = message
         self.contact = contact
         self.text = message.text[:LOOKED_AT_CHARACTERS].strip()
         self.folded = fold(self.text)
+        self._regex_characters = regex_characters
         self._runs: dict[int, list[tuple[int, str]]] = {}
         self._forms: dict[tuple[bool, bool], str] = {(False, False): self.folded}
 
@@ -35,7 +38,8 @@ class Seen:
 
     @cached_property
     def encoded(self) -> bytes:
-        return self.text.encode(errors="replace")
+        """What regular expressions look at."""
+        return self.text[: self._regex_characters].encode(errors="replace")
 
     @cached_property
     def phone(self) -> str | None:

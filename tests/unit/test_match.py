@@ -282,11 +282,27 @@ def test_a_thousand_rules() -> None:
 def test_patterns_that_are_too_much_for_a_set(monkeypatch: pytest.MonkeyPatch, set_bytes: int) -> None:
     """Where RE2's memory does not suffice for a set, smaller ones do, or each pattern is looked for alone."""
     monkeypatch.setattr(match_index, "_SET_BYTES", set_bytes)
-    heavy = [rf"[a-m].{{{number}}}[n-z]\d" for number in range(300, 420)]
+    heavy = [rf"[a-m].{{{number}}}[n-z]\d" for number in range(300, 316)]
     matcher = Matcher([entry({"regex": pattern}) for pattern in [*heavy, "^fim"]])
     # 313 characters before the z, each of which may be the first.
     found = [index for index, _groups in matcher.find(incoming("fim" + "a" * 310 + "z7"), contact())]
     assert found == [*range(13), len(heavy)]
+
+
+def test_a_regex_that_is_none_is_in_no_text() -> None:
+    """A set that was stored when the bounds were others: its rule is silent, those beside it are not."""
+    matcher = Matcher(
+        [entry({"regex": ["(", "a{900}{9}"]}), entry({"not": [{"regex": "("}]}), entry({"regex": "a"})]
+    )
+    assert [index for index, _groups in matcher.find(incoming("a(" * 2000), contact())] == [1, 2]
+
+
+def test_huge_regexes_look_at_less() -> None:
+    """What a message costs is bounded, however many expressions there are: together they look at fewer characters."""
+    huge = [rf"[a-m].{{{number}}}[n-z]" for number in range(450, 500)]
+    few, many = Matcher([entry({"regex": "fim$"})]), Matcher([entry({"regex": ["fim$", *huge]})])
+    assert [len(list(one.find(incoming("9" * 2000 + "fim"), contact()))) for one in (few, many)] == [1, 0]
+    assert [len(list(one.find(incoming("9" * 90 + "fim"), contact()))) for one in (few, many)] == [1, 1]
 
 
 REFUSED = {
@@ -294,7 +310,8 @@ REFUSED = {
     "back reference": (r"(a)\1", "back references"),
     "bracket": ("(a", "missing"),
     "too long": ("a" * 1001, "1,000"),
-    "too large": (r"(\pL{50}){10}", "too large"),
+    "too large": (r"\pL{1,10}", "too large"),
+    "much too large": (r"(\pL{50}){10}", "too large"),
     "repetition": ("a{2000}", "not valid"),
 }
 
