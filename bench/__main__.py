@@ -10,6 +10,7 @@ import os
 from collections.abc import Awaitable, Callable
 
 from bench import (
+    answers,
     backlog,
     decision,
     latency,
@@ -31,6 +32,8 @@ FIGURES: dict[str, Callable[[Plan], Awaitable[None]]] = {
     "throughput": throughput.measure,
     "latency": latency.measure,
     "sends": sends.measure,
+    "answers": answers.measure,
+    "answers-hanging": answers.measure_hanging,
     "memory": rest.measure_memory,
     "sessions": sessions.measure,
     "backlog": backlog.measure,

@@ -24,7 +24,7 @@ from relay.engines import live_files
 _READY_SECONDS = 60.0
 _LINK_SECONDS = 60.0
 _LINKS_AT_ONCE = 16
-_SCOPES = ["sessions", "messages:read", "messages:send", "webhooks"]
+_SCOPES = ["sessions", "messages:read", "messages:send", "webhooks", "rules"]
 LIMITS = {
     "perMinute": 1_000_000,
     "perDay": 1_000_000,
@@ -41,6 +41,8 @@ class Product:
         """`data` is the server's own; `log` is what it says."""
         self._environ = environ
         self._process: asyncio.subprocess.Process | None = None
+        self._operator_key = ""
+        self._where = ("", 0)
         self.api: Api
 
     @property
@@ -54,14 +56,21 @@ class Product:
         return live_files.open_folder(self.folder / "data")
 
     async def start(self, operator_key: str) -> None:
-        where = await self._serve()
-        self.api = await _open_company(where, operator_key)
+        self._operator_key = operator_key
+        self._where = await self._serve()
+        self.api = await _open_company(self._where, operator_key)
+
+    async def another_company(self) -> "Product":
+        """The same server as another company sees it."""
+        other = Product(self.folder, self._environ)
+        other.api = await _open_company(self._where, self._operator_key)
+        return other
 
     async def restart(self) -> None:
         """Stop it and start it again; returns when it is ready."""
         await self.stop()
-        where = await self._serve()
-        self.api = self.api.at(*where)
+        self._where = await self._serve()
+        self.api = self.api.at(*self._where)
 
     async def _serve(self) -> tuple[str, int]:
         log = self.folder / "log"
