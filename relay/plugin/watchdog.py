@@ -62,6 +62,8 @@ class Watchdog:
         number, self._note_file = self._take_slot()
         self._note = mmap.mmap(self._note_file.fileno(), _NOTE_BYTES)
         self._trace = (folder / f"{number}.trace").open("wb", buffering=0)
+        # Whoever started us may have had it ignored; then nothing would end us.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         faulthandler.register(signal.SIGALRM, file=self._trace, all_threads=True, chain=True)
 
     def close(self) -> None:
