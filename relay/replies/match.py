@@ -38,7 +38,8 @@ class _Compiled(Struct, frozen=True, kw_only=True):
     parts: Parts
     any: tuple[Parts, ...] | None
     none: tuple[Parts, ...]
-    always: bool
+    empty: bool
+    """Nothing is said, not even `always`: it is for no message."""
 
 
 class Matcher:
@@ -93,7 +94,7 @@ def _compile(when: schema.When, lists: Lists) -> _Compiled:
         parts=Parts(parts=tuple(parts)),
         any=None if when.any is None else tuple(parts_of(trigger, lists) for trigger in when.any),
         none=tuple(parts_of(trigger, lists) for trigger in when.not_),
-        always=when.always,
+        empty=not (when.always or parts or when.any or when.not_),
     )
 
 
@@ -129,12 +130,15 @@ def _kinds(message: Incoming) -> tuple[str, ...]:
 
 
 def _holds(compiled: _Compiled, seen: Seen) -> bool:
-    return (
-        (compiled.always or bool(compiled.parts.parts or compiled.any or compiled.none))
-        and all(part.holds(seen) for part in compiled.parts.parts)
-        and (compiled.any is None or any(parts.hold(seen) for parts in compiled.any))
-        and not any(parts.hold(seen) for parts in compiled.none)
-    )
+    # A loop, not all(): this is asked of every candidate.
+    for part in compiled.parts.parts:
+        if not part.holds(seen):
+            return False
+    if compiled.any is not None and not any(parts.hold(seen) for parts in compiled.any):
+        return False
+    if compiled.none and any(parts.hold(seen) for parts in compiled.none):
+        return False
+    return not compiled.empty
 
 
 def _first_missing(compiled: _Compiled, seen: Seen) -> tuple[str, str] | None:
@@ -147,7 +151,7 @@ def _first_missing(compiled: _Compiled, seen: Seen) -> tuple[str, str] | None:
         if parts.hold(seen):
             keys = ", ".join(part.code.removeprefix("trigger.") for part in parts.parts)
             return "trigger.not", f"Number {number} under `not` ({keys}) holds."
-    if not _holds(compiled, seen):
+    if compiled.empty:
         return "trigger.empty", "Nothing is said under `when`; `always: true` is for every message."
     return None
 

@@ -11,7 +11,7 @@ from typing import Literal
 from msgspec import Struct
 
 from relay.replies import schema
-from relay.replies.match_fuzzy import Phrase
+from relay.replies.match_fuzzy import Phrases
 from relay.replies.match_regex import Regex
 from relay.replies.match_seen import Seen, canonical_phone
 from relay.replies.text import fold, normalize, words_of
@@ -193,10 +193,10 @@ def _fuzzy(fuzzy: schema.Texts | schema.Fuzzy) -> Part:
     wanted = fuzzy if isinstance(fuzzy, schema.Fuzzy) else schema.Fuzzy(like=fuzzy)
     values = several(wanted.like)
     texts = (words_of(fold(value)).strip() for value in values)
-    phrases = tuple(Phrase(text, score=wanted.score) for text in texts if text)
+    phrases = Phrases(filter(None, texts), score=wanted.score)
     return Part(
         code="trigger.fuzzy",
-        holds=lambda seen: bool(seen.folded_words) and any(phrase.is_in(seen) for phrase in phrases),
+        holds=lambda seen: bool(seen.folded_words) and phrases.any_in(seen),
         no=f"Nothing in the text is like {_any_of(values)} by {wanted.score:g} of 100.",
         needs_text=True,
     )
