@@ -1,6 +1,6 @@
 """What tests of agents work with: a company with an agent, customers who write, and a responder's loops without the loops."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from itertools import count
@@ -11,7 +11,6 @@ from relay.config import Agents, Config, Server
 from relay.egress.guard import AddressGuard
 from relay.model.agent import AgentCall, settings_of
 from relay.model.ids import MessageId, TenantId
-from relay.plugin import Tool
 from relay.replies.agents.turns import AgentTurns
 from relay.store import agent_calls, agent_turns, agents, tenants
 from relay.store.agent_turns import NewTurn
@@ -101,7 +100,7 @@ class AgentsDesk(Desk):
     async def responder(
         self,
         *,
-        tools: Callable[[TenantId], Sequence[Tool]] = lambda _tenant: (),
+        plugins: dict[str, Any] | None = None,
         drain_seconds: float = 10.0,
         **budget: Any,
     ) -> AsyncIterator[AgentTurns]:
@@ -113,7 +112,7 @@ class AgentsDesk(Desk):
             guard=AddressGuard(allow_networks=["127.0.0.0/8"]),
             blobs=self.blobs,
             config=config,
-            tools=tools,
+            **(plugins or {}),
             sleep=self._sleep,
         ) as turns:
             yield turns

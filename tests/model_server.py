@@ -58,7 +58,7 @@ async def serve_model() -> AsyncIterator[ModelServer]:
     """A server on a port of its own; `url` is an agent's `baseUrl`."""
     server = ModelServer()
     app = web.Application(client_max_size=64 * 1024 * 1024)
-    app.router.add_post("/{path:.*}", server.handle)
+    app.router.add_route("*", "/{path:.*}", server.handle)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

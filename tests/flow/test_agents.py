@@ -1,14 +1,17 @@
 """Agents at an OpenAI-compatible server: the real SDK, a model server on a real socket, a real Postgres."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from relay.model.message import MessageType
 from relay.plugin import Tool
+from relay.replies.outcome import Planned
+from relay.replies.situation import Situation
 from relay.store.pool import Pool
 from tests.accounts import MARIA_CHAT
 from tests.agents_desk import AgentsDesk
@@ -210,7 +213,7 @@ async def test_a_tool_is_used_and_its_answer_told(desk: AgentsDesk, model: Model
     await desk.add_agent(account, baseUrl=model.url, stream=stream)
     await desk.write(account, "Tem 42?")
     model.will(tool("shop_stock", size=42), text("Tem três."))
-    await desk.answer(tools=lambda tenant_id: tools if tenant_id == account[0] else [])
+    await desk.answer(plugins={"tools": lambda *asked_for: tools if asked_for == account else []})
     assert asked == [{"size": 42}]
     assert await desk.said(account) == ["Tem três."]
     first, second = model.received
@@ -393,6 +396,28 @@ async def test_characters_that_cannot_be_stored(desk: AgentsDesk, model: ModelSe
     model.will(raw(body))
     await desk.answer()
     assert await desk.said(account) == ["ab?c"]
+
+
+async def test_plugins_have_the_last_word(desk: AgentsDesk, model: ModelServer) -> None:
+    """What an agent says goes by them as what rules say does; afterwards they hear what was said."""
+    heard: list[tuple[str, list[str]]] = []
+
+    async def edit(messages: Sequence[Planned], situation: Situation) -> list[Planned]:
+        if situation.message.text == "Cale-se":
+            return []
+        return [structs.replace(one, content={"text": one.content["text"].upper()}) for one in messages]
+
+    async def replied(situation: Situation, messages: Sequence[Planned]) -> None:
+        heard.append((situation.message.text, [one.content["text"] for one in messages]))
+
+    account = await desk.add_account()
+    await desk.add_agent(account, baseUrl=model.url)
+    for words in ("Oi", "Cale-se"):
+        await desk.write(account, words)
+        await desk.answer(plugins={"edit": edit, "replied": replied})
+    assert await desk.said(account) == ["OLÁ!"]
+    assert heard == [("Oi", ["OLÁ!"])]
+    assert await desk.turns_left() == 0
 
 
 # --- secrets --------------------------------------------------------------------------------------------------------

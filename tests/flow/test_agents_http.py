@@ -21,6 +21,9 @@ from tests.agents_desk import AgentsDesk
 from tests.model_server import ModelServer, Received, hang, raw, serve_model, status
 from tests.owing import VAULT
 
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
 
 
@@ -109,6 +112,24 @@ async def test_it_hands_over_to_a_person(desk: AgentsDesk, server: ModelServer) 
     assert await desk.said(account) == ["Um momento…"]
     [event] = await desk.events("automation.handoff")
     assert event["data"]["note"] == "VIP"
+
+
+async def test_a_picture_by_its_address_is_fetched_first(desk: AgentsDesk, server: ModelServer) -> None:
+    """As one that a rule sends; one that cannot be had leaves its caption."""
+    account, _agent_id = await add_engine(desk, server)
+    await desk.write(account)
+    there, gone = f"{server.url}/x.png", f"{server.url}/gone"
+    pictures = [
+        {"type": "image", "content": {"url": there, "caption": "Este"}},
+        {"type": "image", "content": {"url": gone, "caption": "E este"}},
+    ]
+    server.will(raw(json.dumps({"messages": pictures}).encode()))
+    server.will(raw(PNG, content_type="image/png"), status(404))
+    await desk.answer()
+    picture, words = [one for one in await desk.messages(account) if one.origin == "bot"]
+    assert (picture.content["caption"], picture.content["mimetype"]) == ("Este", "image/png")
+    assert "url" not in picture.content
+    assert words.content == {"text": "E este"}
 
 
 @pytest.mark.parametrize(

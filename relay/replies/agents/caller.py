@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
@@ -19,7 +19,7 @@ from relay.config import Agents
 from relay.egress.fetch import http_client
 from relay.egress.guard import AddressGuard
 from relay.model.agent import AgentCall, CallOutcome, HttpSettings
-from relay.model.ids import TenantId, new_call_id
+from relay.model.ids import SessionId, TenantId, new_call_id
 from relay.plugin import Tool
 from relay.replies.agents.failure import CallFailed, Patience
 from relay.replies.agents.files import Files
@@ -52,7 +52,10 @@ class Asked(Struct, frozen=True, kw_only=True):
         return self.call.outcome not in (CallOutcome.ANSWERED, CallOutcome.EMPTY, CallOutcome.HANDOFF)
 
 
-def no_tools(_tenant_id: TenantId) -> Sequence[Tool]:
+ListTools: TypeAlias = Callable[[TenantId, SessionId | None], Sequence[Tool]]
+
+
+def no_tools(_tenant_id: TenantId, _session_id: SessionId | None) -> Sequence[Tool]:
     return ()
 
 
@@ -66,7 +69,7 @@ class Caller:
         blobs: Blobs,
         config: Agents,
         *,
-        tools: Callable[[TenantId], Sequence[Tool]] = no_tools,
+        tools: ListTools = no_tools,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -135,7 +138,7 @@ class Caller:
             settings,
             http=self._http,
             files=self._files,
-            tools=self._tools(question.tenant_id),
+            tools=self._tools(question.tenant_id, question.session_id),
             meter=meter,
             patience=patience,
         )

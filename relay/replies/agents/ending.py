@@ -1,4 +1,4 @@
-"""The end of a turn, in one transaction: what the agent said is queued, the turn is gone, or becomes the next one.
+"""The end of a turn, in one transaction: what is said is queued, the turn is gone, or becomes the next one.
 
 bot_chats locked ─► the turn locked by its claim (gone: nothing is written) ─► messages ─► handoff ─► turn ended
 """
@@ -22,11 +22,18 @@ from relay.store.pool import Connection
 
 
 async def write_answer(
-    conn: Connection, turn: ClaimedTurn, prepared: Prepared, asked: Asked | None, *, now: datetime
+    conn: Connection,
+    turn: ClaimedTurn,
+    prepared: Prepared,
+    asked: Asked | None,
+    planned: Sequence[Planned],
+    *,
+    now: datetime,
 ) -> set[Channel]:
-    """In the caller's transaction; the channels are to be rung after its commit. `asked` is None where nobody was."""
-    cause = structs.replace(answers.cause_of(turn.cause), agent=turn.agent)
-    planned = words_of(turn, prepared, asked, cause)
+    """In the caller's transaction; the channels are to be rung after its commit. `asked` is None where nobody was.
+
+    `outgoing` is among them where something was said.
+    """
     # In the order of everybody: bot_chats, agent_turns, messages.
     await bot_states.lock_chat(conn, turn.tenant_id, turn.session_id, turn.chat)
     held = await agent_turns.lock_turn(conn, turn)
@@ -36,15 +43,16 @@ async def write_answer(
     channels: set[Channel] = {"outgoing"} if said and planned else set()
     quiet = not said
     if said and asked is not None and asked.speech.handoff:
-        channels |= await _hand_off(conn, turn, prepared, cause, note=asked.speech.note, now=now)
+        channels |= await _hand_off(conn, turn, prepared, note=asked.speech.note, now=now)
         quiet = True
     rest = [message_id for message_id in held if message_id not in turn.message_ids]
     await agent_turns.end_turn(conn, turn, [] if quiet else rest)
     return channels
 
 
-def words_of(turn: ClaimedTurn, prepared: Prepared, asked: Asked | None, cause: Cause) -> list[Planned]:
+def words_of(turn: ClaimedTurn, prepared: Prepared, asked: Asked | None) -> list[Planned]:
     """What it said, or the fallback where it failed."""
+    cause = _cause_of(turn)
     if prepared.opened is None:
         return (
             []
@@ -56,6 +64,10 @@ def words_of(turn: ClaimedTurn, prepared: Prepared, asked: Asked | None, cause: 
         return plan(asked.speech.messages, agent.settings, cause)
     fallback = turn.fallback or agent.settings.fallback
     return plan([Spoken(content={"text": fallback})], agent.settings, cause) if fallback else []
+
+
+def _cause_of(turn: ClaimedTurn) -> Cause:
+    return structs.replace(answers.cause_of(turn.cause), agent=turn.agent)
 
 
 def _is_lost(asked: Asked, kind: str) -> bool:
@@ -80,12 +92,12 @@ async def _hand_off(
     conn: Connection,
     turn: ClaimedTurn,
     prepared: Prepared,
-    cause: Cause,
     *,
     note: str | None,
     now: datetime,
 ) -> set[Channel]:
     """A person is wanted: the bot keeps quiet in the chat, and an event says so."""
+    cause = _cause_of(turn)
     until = now + timedelta(seconds=prepared.session.bot.pause_seconds)
     await bot_chats.pause_chat(
         conn,

@@ -7,13 +7,10 @@ paragraph, each with those bounds; an `if` or `for` that goes over several keeps
 import re
 
 from relay.model.agent import CallOutcome
-from relay.model.ids import ContactId, SessionId
-from relay.model.session import BotSettings
 from relay.replies import schema
 from relay.replies.agents.failure import CallFailed
-from relay.replies.agents.question import Question
+from relay.replies.agents.question import Question, situation_of
 from relay.replies.hours import Calendar
-from relay.replies.situation import ChatState, Contact, Incoming, Situation
 from relay.replies.templates import TemplateFailed, Templates, check, values_of
 
 _DEFAULTS = schema.Defaults()
@@ -30,7 +27,7 @@ def render_prompt(prompt: str, question: Question) -> str:
     if not _is_template(prompt):
         return prompt.strip()
     values = values_of(
-        _situation(question), calendar=_CALENDAR, match={}, answers={}, language=_DEFAULTS.language
+        situation_of(question), calendar=_CALENDAR, match={}, answers={}, language=_DEFAULTS.language
     )
     try:
         return "".join(_TEMPLATES.render(piece, values) for piece in _pieces(prompt)).strip()
@@ -61,40 +58,3 @@ def _pieces(prompt: str) -> list[str]:
         if depth == 0:
             pieces.append("")
     return pieces
-
-
-def _situation(question: Question) -> Situation:
-    """The question as a bot sees a message; whoever tries an agent is nobody, in no session."""
-    newest, session, asker = question.messages[-1], question.session, question.asker
-    return Situation(
-        message=Incoming(
-            id=newest.id,
-            tenant_id=question.tenant_id,
-            session_id=session.id if session is not None else SessionId(""),
-            session_name=session.name if session is not None else "",
-            session_phone=session.phone if session is not None else None,
-            chat=question.chat,
-            chat_type="group" if newest.in_group else "private",
-            type=newest.type,
-            text=question.text,
-            content=newest.content,
-            sender_name=newest.sender_name,
-            mentioned=False,
-            by_owner=False,
-            offline=False,
-            answered=False,
-            sent_at=newest.sent_at,
-        ),
-        contact=Contact(
-            id=asker.id if asker is not None else ContactId(""),
-            name=asker.name if asker is not None else newest.sender_name,
-            pn=asker.pn if asker is not None else None,
-            lid=asker.lid if asker is not None else None,
-            first=not question.history,
-            tags=frozenset(asker.tags) if asker is not None else frozenset(),
-            vars=asker.vars if asker is not None else {},
-        ),
-        chat=ChatState(),
-        settings=session.bot if session is not None else BotSettings(),
-        now=question.now,
-    )

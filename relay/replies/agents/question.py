@@ -7,7 +7,9 @@ from typing import Any
 from msgspec import Struct
 
 from relay.model.agent import AnySettings
-from relay.model.ids import SessionId, TenantId
+from relay.model.ids import ContactId, SessionId, TenantId
+from relay.model.session import BotSettings
+from relay.replies.situation import ChatState, Contact, Incoming, Situation
 from relay.replies.text import fold
 from relay.store import agent_questions
 from relay.store.agent_questions import AskedSession, Asker, ToldMessage
@@ -75,6 +77,43 @@ async def load_question(
             tokens=settings.history_tokens if settings is not None else 0,
         ),
         now=now,
+    )
+
+
+def situation_of(question: Question) -> Situation:
+    """The question as a bot sees a message; whoever tries an agent is nobody, in no session."""
+    newest, session, asker = question.messages[-1], question.session, question.asker
+    return Situation(
+        message=Incoming(
+            id=newest.id,
+            tenant_id=question.tenant_id,
+            session_id=session.id if session is not None else SessionId(""),
+            session_name=session.name if session is not None else "",
+            session_phone=session.phone if session is not None else None,
+            chat=question.chat,
+            chat_type="group" if newest.in_group else "private",
+            type=newest.type,
+            text=question.text,
+            content=newest.content,
+            sender_name=newest.sender_name,
+            mentioned=False,
+            by_owner=False,
+            offline=False,
+            answered=False,
+            sent_at=newest.sent_at,
+        ),
+        contact=Contact(
+            id=asker.id if asker is not None else ContactId(""),
+            name=asker.name if asker is not None else newest.sender_name,
+            pn=asker.pn if asker is not None else None,
+            lid=asker.lid if asker is not None else None,
+            first=not question.history,
+            tags=frozenset(asker.tags) if asker is not None else frozenset(),
+            vars=asker.vars if asker is not None else {},
+        ),
+        chat=ChatState(),
+        settings=session.bot if session is not None else BotSettings(),
+        now=question.now,
     )
 
 

@@ -15,17 +15,21 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Self
+from typing import Self, TypeAlias
 
 from relay.config import Config
+from relay.egress.fetch import http_client
 from relay.egress.guard import AddressGuard
 from relay.loops import Loop
 from relay.model import ids
 from relay.model.ids import TenantId
-from relay.plugin import Tool
-from relay.replies.agents.caller import Caller, no_tools
-from relay.replies.agents.ending import write_answer
+from relay.replies.agents.caller import Caller, ListTools, no_tools
+from relay.replies.agents.ending import words_of, write_answer
 from relay.replies.agents.preparing import prepare
+from relay.replies.agents.question import situation_of
+from relay.replies.outcome import Outcome, Planned
+from relay.replies.outgoing_files import OutgoingFiles
+from relay.replies.situation import Situation
 from relay.store import agent_turns
 from relay.store.agent_turns import ClaimedTurn
 from relay.store.blobs import Blobs
@@ -43,8 +47,23 @@ _TRIES_MOST = 3
 """A question that takes its process down three times is not asked again."""
 
 
+Edit: TypeAlias = Callable[[Sequence[Planned], Situation], Awaitable[list[Planned]]]
+Replied: TypeAlias = Callable[[Situation, Sequence[Planned]], Awaitable[None]]
+
+
+async def unedited(messages: Sequence[Planned], _situation: Situation) -> list[Planned]:
+    return list(messages)
+
+
+async def untold(_situation: Situation, _messages: Sequence[Planned]) -> None:
+    pass
+
+
 class AgentTurns:
-    """Open it with `async with`: leaving it lets running calls finish for a while, then gives them back."""
+    """Open it with `async with`: leaving it lets running calls finish for a while, then gives them back.
+
+    `tools`, `edit` and `replied` are what plugins have to do with it; see `PluginHost`.
+    """
 
     def __init__(
         self,
@@ -55,7 +74,9 @@ class AgentTurns:
         guard: AddressGuard,
         blobs: Blobs,
         config: Config,
-        tools: Callable[[TenantId], Sequence[Tool]] = no_tools,
+        tools: ListTools = no_tools,
+        edit: Edit = unedited,
+        replied: Replied = untold,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -70,6 +91,12 @@ class AgentTurns:
         self._caller = Caller(
             pool, guard, blobs, config.agents, tools=tools, clock=clock, now=now, sleep=sleep
         )
+        self._edit = edit
+        self._replied = replied
+        self._fetcher = http_client(
+            guard, timeout_seconds=config.media.fetch_timeout_seconds, max_answer_bytes=None
+        )
+        self._files = OutgoingFiles(pool, blobs, self._fetcher, config.media)
         self._running: dict[asyncio.Task[None], ClaimedTurn] = {}
         self._calling: dict[asyncio.Task[None], ClaimedTurn] = {}
         """Those that may still be cancelled: their answer is not being written yet."""
@@ -95,6 +122,7 @@ class AgentTurns:
             if self._timer is not None:
                 self._timer.cancel()
             await self._caller.aclose()
+            await self._fetcher.aclose()
 
     def loops(self) -> list[Loop]:
         return [self._work_loop, self._watch_loop]
@@ -188,14 +216,28 @@ class AgentTurns:
             asked = await self._caller.ask(prepared.opened, prepared.question)
         elif prepared.opened is not None:
             log.error("agent.turn_given_up", extra={"turn": turn.id, "attempt": turn.attempt})
+        situation = situation_of(prepared.question)
+        planned = await self._finished(words_of(turn, prepared, asked), situation)
         task = asyncio.current_task()
         if task is not None:
             # From here on either all of it is written or nothing.
             self._calling.pop(task, None)
         async with self._pool.acquire() as conn, conn.transaction():
-            channels = await write_answer(conn, turn, prepared, asked, now=self._now())
+            channels = await write_answer(conn, turn, prepared, asked, planned, now=self._now())
         for channel in sorted(channels):
             self._doorbell.ring(channel)
+        if "outgoing" in channels:
+            await self._replied(situation, planned)
+
+    async def _finished(self, planned: list[Planned], situation: Situation) -> list[Planned]:
+        """As plugins leave it, with its files."""
+        if planned:
+            planned = await self._edit(planned, situation)
+        if not self._files.has(planned):
+            return planned
+        outcome = Outcome(messages=planned)
+        await self._files.keep(situation, outcome)
+        return outcome.messages
 
     # --- the end ------------------------------------------------------------------------------------------------
 
