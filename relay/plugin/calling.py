@@ -202,6 +202,9 @@ class Caller:
             raise TimeoutError
         if running.cancelled():
             raise Ended("CancelledError")
+        error = running.exception()
+        if error is not None and not isinstance(error, Exception):
+            raise Ended(type(error).__name__)
         return running.result()
 
     def _let_go(self, state: _State, running: asyncio.Future[Any]) -> None:
@@ -241,10 +244,19 @@ class Caller:
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(settle, answer, failure)
 
-        if self._watchdog is not None:
-            self._watchdog.thread_begins(state.number)
         # Not one of a pool: a pool's threads keep the process from ending.
-        threading.Thread(target=run, name=f"plugin {part.plugin}", daemon=True).start()
+        thread = threading.Thread(target=run, name=f"plugin {part.plugin}", daemon=True)
+        if self._watchdog is None:
+            thread.start()
+            return future
+        # Before it starts: it may hold the interpreter from its first moment.
+        self._watchdog.thread_begins(state.number)
+        try:
+            thread.start()
+        except RuntimeError:
+            # The system has no room for another.
+            self._watchdog.thread_ends(state.number)
+            raise
         return future
 
     # --- failures -----------------------------------------------------------------------------------------------

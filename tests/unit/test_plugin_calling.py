@@ -66,6 +66,8 @@ BROKEN = {
     "ends": "raise SystemExit(1)",
     "interrupts": "raise KeyboardInterrupt",
     "cancels": "raise asyncio.CancelledError",
+    "bare": "raise BaseException",
+    "generator": "raise GeneratorExit",
     "nonsense": "return 42",
     "silent_text": "return '   '",
     "not_json": "return reply(set={'x': object()})",
