@@ -145,3 +145,18 @@ class _Shown(Collector):
             "Messages accepted and not yet sent; above 10,000 it says 10,000.",
             value=now.queued,
         )
+        yield GaugeMetricFamily(
+            "relay_replies_waiting",
+            "Messages that no bot has looked at yet; above 10,000 it says 10,000.",
+            value=now.replies,
+        )
+        yield GaugeMetricFamily(
+            "relay_replies_oldest_seconds",
+            "The age of the oldest message that no bot has looked at yet.",
+            value=now.oldest_reply_seconds,
+        )
+        yield GaugeMetricFamily(
+            "relay_agent_questions",
+            "Questions that agents have in hand or will get; above 10,000 it says 10,000.",
+            value=now.agent_questions,
+        )

@@ -3,11 +3,12 @@
 What may be long is counted up to a bound. The age of the oldest due delivery is what tells of a silent stop.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct
 
-from relay.model.ids import TenantId
+from relay.model.ids import TenantId, made_at
 from relay.model.session import SessionStatus
 from relay.store import leases, sessions
 from relay.store.pool import Connection
@@ -27,6 +28,10 @@ class Figures(Struct, frozen=True, kw_only=True):
     owed: int
     oldest_due_seconds: float
     queued: int
+    replies: int
+    """Messages that no bot has looked at yet."""
+    oldest_reply_seconds: float
+    agent_questions: int
 
 
 # One look into the index for each endpoint. What a disabled one is owed waits as it should.
@@ -62,15 +67,32 @@ _QUEUED = """
 """
 
 
+_REPLIES = """
+    SELECT (SELECT count(*) FROM (SELECT FROM reply_tasks LIMIT $1) AS few) AS waiting,
+           (SELECT min(message_id) FROM reply_tasks) AS oldest,
+           (SELECT count(*) FROM (SELECT FROM agent_turns LIMIT $1) AS few) AS questions
+"""
+
+
 async def get_figures(conn: Connection) -> Figures:
     """Those of the whole server."""
     counts = await sessions.count_by_status(conn, None)
     owed = await get_owed(conn, None)
     queued: Any = await conn.fetchval(_QUEUED, _COUNTED_MOST)
+    replies: Any = await conn.fetchrow(_REPLIES, _COUNTED_MOST)
     return Figures(
         sessions={status: counts.get(status, 0) for status in SessionStatus},
         hosts=await leases.count_holders(conn),
         owed=owed.owed,
         oldest_due_seconds=owed.oldest_due_seconds,
         queued=queued,
+        replies=replies["waiting"],
+        oldest_reply_seconds=_age_seconds(replies["oldest"]),
+        agent_questions=replies["questions"],
     )
+
+
+def _age_seconds(message_id: str | None) -> float:
+    if message_id is None:
+        return 0.0
+    return max(0.0, (datetime.now(UTC) - made_at(message_id)).total_seconds())

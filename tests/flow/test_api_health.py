@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from relay.api.remembered import Remembered
-from relay.model.ids import TenantId, new_session_id
+from relay.model.ids import TenantId, floor, new_session_id
 from relay.model.session import BotSettings, SessionLimits
 from relay.store import sessions
 from relay.store.pool import Pool, open_pool
@@ -139,12 +140,19 @@ async def test_figures_are_of_all_companies_and_name_none(api: Api, pool: Pool) 
     """Sessions by status, what is owed and for how long, what is queued; no id in any label."""
     await add_session(pool, api.company_id, "connected")
     await owe(api, 2, due_seconds_ago=50)
+    await pool.execute(
+        "INSERT INTO reply_tasks (message_id, tenant_id, session_id, chat) SELECT $1, tenant_id, id, '' FROM whatsapp_sessions",
+        floor("msg_", datetime.now(UTC) - timedelta(seconds=100)) + "0" * 14,
+    )
     samples = await scrape(api)
     assert samples["relay_sessions", "connected"] == 1
     assert samples["relay_sessions", "failed"] == 0
     assert samples["relay_deliveries_owed",] == 2
     assert 50 <= samples["relay_deliveries_oldest_due_seconds",] < 110
     assert samples["relay_messages_queued",] == 0
+    assert samples["relay_replies_waiting",] == 1
+    assert 100 <= samples["relay_replies_oldest_seconds",] < 160
+    assert samples["relay_agent_questions",] == 0
     assert samples["relay_database_up",] == 1
     text = (await api.with_key(None).get("/metrics")).text
     assert not any(prefix in text for prefix in ("ten_", "ep_0", "ses_", "dlv_", "relay_0", "hooks.example"))
