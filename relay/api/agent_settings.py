@@ -1,6 +1,7 @@
 """What a caller gives as an agent's settings: checked to the field, as it is to be stored."""
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -26,6 +27,7 @@ def check_settings(guard: AddressGuard, kind: Kind, given: dict[str, Any]) -> di
         if "baseUrl" in given:
             stored["baseUrl"] = _check_url(guard, settings.base_url, "settings.baseUrl").rstrip("/")
         _check_prompt(settings)
+        _check_timezone(settings.timezone)
     return stored
 
 
@@ -51,6 +53,13 @@ def _check_prompt(settings: OpenAiSettings) -> None:
     wrong = check_prompt(settings.prompt)
     if wrong is not None:
         raise InvalidInput(wrong, path=_PROMPT_PATH, code="template_invalid")
+
+
+def _check_timezone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise InvalidInput("Write a time zone as Europe/Lisbon.", path="settings.timezone") from None
 
 
 def _below_settings(error: msgspec.ValidationError) -> InvalidInput:

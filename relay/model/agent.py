@@ -67,6 +67,8 @@ class OpenAiSettings(Settings, frozen=True, kw_only=True):
     model: Annotated[str, Meta(min_length=1, max_length=200)]
     prompt: Annotated[str, Meta(max_length=32_768)] = ""
     """The system prompt; a template, as those of rules."""
+    timezone: Annotated[str, Meta(min_length=1, max_length=64)] = "America/Sao_Paulo"
+    """Of `now` in the prompt."""
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     max_tokens: Annotated[int, Meta(ge=1, le=100_000)] = 1024
     """Of one answer."""

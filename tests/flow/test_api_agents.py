@@ -89,6 +89,8 @@ async def test_secrets_are_shown_once_or_never(api: Api) -> None:
         ({"settings": {"model": "small", "baseUrl": "ftp://a/v1"}}, "settings.baseUrl"),
         ({"settings": {"model": "small", "baseUrl": "http://10.0.0.1/v1"}}, "settings.baseUrl"),
         ({"settings": {"model": "small", "prompt": "{% for %}"}}, "settings.prompt"),
+        ({"settings": {"model": "small", "timezone": "Mars/Base"}}, "settings.timezone"),
+        ({"settings": {"model": "small", "timezone": "../etc/passwd"}}, "settings.timezone"),
         ({"settings": {"model": "small", "stopWords": [""]}}, "settings.stopWords[0]"),
         ({"kind": "http", "settings": {"url": "http://10.0.0.1/in"}}, "settings.url"),
         ({"kind": "http", "settings": {"url": "https://a.example/"}, "apiKey": "x"}, "apiKey"),

@@ -7,8 +7,9 @@ import pytest
 
 from relay.model.agent import CallOutcome, HttpSettings, OpenAiSettings, Tokens, cost_of
 from relay.model.ids import MessageId, TenantId
+from relay.replies.agents import prompts
 from relay.replies.agents.failure import CallFailed, Patience, failed_by_status
-from relay.replies.agents.prompts import check_prompt, render_prompt
+from relay.replies.agents.prompts import check_prompt
 from relay.replies.agents.question import Line, Question, is_stopped, within, words_of
 from relay.replies.agents.speech import plan, speak, split
 from relay.replies.outcome import Cause
@@ -41,6 +42,10 @@ def question(*messages: ToldMessage) -> Question:
         history=[],
         now=AT,
     )
+
+
+def render_prompt(prompt: str, asked: Question, timezone: str = "America/Sao_Paulo") -> str:
+    return prompts.render_prompt(prompt, asked, timezone=timezone)
 
 
 # --- what it says ---------------------------------------------------------------------------------------------------
@@ -117,6 +122,8 @@ def test_stop_words_are_whole_messages() -> None:
 def test_a_prompt_is_a_template() -> None:
     """With the contact, the time and the rest that rules see; braces alone are none."""
     assert render_prompt("{{ contact.name }} writes.", question()) == "Maria writes."
+    assert render_prompt("{{ now | date('%H:%M') }}", question()) == "09:00"
+    assert render_prompt("{{ now | date('%H:%M') }}", question(), "Asia/Tokyo") == "21:00"
     assert render_prompt('Answer as {"a": 1}.', question()) == 'Answer as {"a": 1}.'
 
 

@@ -97,7 +97,7 @@ class OpenAiAgent:
     # --- what it is told ----------------------------------------------------------------------------------------
 
     async def _tell(self, question: Question) -> list[dict[str, Any]]:
-        system = render_prompt(self._settings.prompt, question)
+        system = render_prompt(self._settings.prompt, question, timezone=self._settings.timezone)
         told: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
         told += [
             {"role": "assistant" if line.ours else "user", "content": line.text} for line in question.history

@@ -13,8 +13,6 @@ from relay.replies.agents.question import Question, situation_of
 from relay.replies.hours import Calendar
 from relay.replies.templates import TemplateFailed, Templates, check, values_of
 
-_DEFAULTS = schema.Defaults()
-_CALENDAR = Calendar(_DEFAULTS, schema.Holidays())
 _TEMPLATES = Templates({})
 _PARAGRAPHS = re.compile(r"(\n[ \t]*\n)")
 _OPENS = re.compile(r"\{%-?\s*(?:if|for)\b")
@@ -22,12 +20,14 @@ _CLOSES = re.compile(r"\{%-?\s*end(?:if|for)\b")
 _SETS = re.compile(r"\{%-?\s*set\b")
 
 
-def render_prompt(prompt: str, question: Question) -> str:
+def render_prompt(prompt: str, question: Question, *, timezone: str) -> str:
     """Raises CallFailed where the template does."""
     if not _is_template(prompt):
         return prompt.strip()
+    defaults = schema.Defaults(timezone=timezone)
+    calendar = Calendar(defaults, schema.Holidays())
     values = values_of(
-        situation_of(question), calendar=_CALENDAR, match={}, answers={}, language=_DEFAULTS.language
+        situation_of(question), calendar=calendar, match={}, answers={}, language=defaults.language
     )
     try:
         return "".join(_TEMPLATES.render(piece, values) for piece in _pieces(prompt)).strip()
