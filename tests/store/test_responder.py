@@ -137,6 +137,14 @@ async def test_a_chat_is_answered_in_order(bot: Bot) -> None:
     assert await bot.said() == ["um!", "dois!", "três!"]
 
 
+async def test_the_next_message_of_a_chat_waits_for_nobody(bot: Bot) -> None:
+    """Two that arrived together rang once: the loop looks again at once, until there is nothing more."""
+    await bot.obeys(HELLO)
+    await bot.hears("oi", "oi")
+    assert [await bot.responder.work() for _ in range(3)] == [True, True, False]
+    assert await bot.tasks() == []
+
+
 async def test_one_tenants_backlog_is_no_others(bot: Bot, pool: Pool) -> None:
     """Of two tenants, the one with a single message does not wait for the other's hundred."""
     for number in range(30):
