@@ -5,12 +5,47 @@ from textwrap import dedent
 from typing import Any
 
 from relay.config import Plugins
+from relay.model.ids import ContactId, MessageId, SessionId, TenantId
+from relay.model.session import BotSettings
 from relay.plugin import Message
 from relay.plugin.asking import Asked
 from relay.plugin.calling import Caller
 from relay.plugin.loading import load_plugins
 from relay.plugin.storage import MemoryStorage, Storage
 from relay.plugin.testing import AT, MARIA
+from relay.replies.situation import ChatState, Contact, Incoming, Situation
+
+SITUATION = Situation(
+    message=Incoming(
+        id=MessageId("msg_1"),
+        tenant_id=TenantId("ten_a"),
+        session_id=SessionId("ses_1"),
+        session_name="Shop",
+        session_phone="5511900000000",
+        chat="5511912345678@s.whatsapp.net",
+        chat_type="private",
+        type="text",
+        text="Oi",
+        content={"text": "Oi"},
+        sender_name="Maria",
+        mentioned=False,
+        by_owner=False,
+        offline=False,
+        answered=False,
+        sent_at=AT,
+    ),
+    contact=Contact(
+        id=ContactId("ctc_1"),
+        name="Maria",
+        pn="5511912345678",
+        lid=None,
+        first=False,
+        tags=frozenset({"vip"}),
+    ),
+    chat=ChatState(),
+    settings=BotSettings(),
+    now=AT,
+)
 
 IMPORTS = "from relay.plugin import *\nimport asyncio, threading, time\n"
 

@@ -5,17 +5,29 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
 import yaml
+from msgspec import structs
 
 from relay.config import Config
 from relay.model.errors import ConfigError
 from relay.plugin.answers import reply
+from relay.plugin.calling import Caller
 from relay.plugin.hooks import Hooks
 from relay.plugin.loading import load_plugins
-from relay.plugin.testing import load
+from relay.plugin.storage import MemoryStorage
+from relay.plugin.testing import AT, load
+from relay.replies.book import compile_set, make_book
+from relay.replies.check import read_rules
+from relay.replies.decide import decide
+from relay.replies.outcome import Decision, Outcome
+from relay.replies.plugin_host import PluginHost, PluginNeed
+from relay.replies.situation import Situation
+from relay.store.pool import Pool
+from tests.plugin_samples import SITUATION
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "plugins.md").read_text()
@@ -63,6 +75,32 @@ async def test_its_other_examples_work(written: Path) -> None:
     assert (await reception.receives("Tenho uma reclamação")).handoff
 
 
+async def drive(decision: Decision, host: PluginHost, situation: Situation) -> Outcome:
+    try:
+        need = next(decision)
+        while True:
+            need = decision.send(await host.answer(cast(PluginNeed, need), situation))
+    except StopIteration as ended:
+        outcome: Outcome = ended.value
+        return outcome
+
+
+async def test_its_rule_asks_its_plugin(written: Path) -> None:
+    """The rule set of the page, decided as a responder does, with the page's plugin behind it."""
+    [source] = [text for text in blocks("yaml") if "rules:" in text]
+    compiled = compile_set(read_rules(source, operator=True), name="shop", version=None, own=False)
+    settings = Config().plugins
+    settings = structs.replace(settings, folder=str(written / "plugins"), enabled=("stock",))
+    caller = Caller(load_plugins(settings), storage=lambda *_: MemoryStorage(lambda: AT), timeout_seconds=5)
+    host = PluginHost(cast(Pool, None), caller)
+    message = structs.replace(SITUATION.message, text="tem A7?")
+    situation = structs.replace(SITUATION, message=message)
+    decision = decide(situation, make_book([compiled], host.abilities))
+    outcome = await drive(decision, host, situation)
+    assert [one.content for one in outcome.messages] == [{"text": "Temos 3."}]
+    assert outcome.set == {"last_item": "A7"}
+
+
 def test_its_settings_are_read(written: Path) -> None:
     """Each `plugins:` block, with the page's own files."""
     found = [settings for text in blocks("yaml") if "plugins" in (settings := yaml.safe_load(text))]
@@ -87,8 +125,8 @@ def test_the_examples_of_the_folder_load() -> None:
     """plugins/ as it is shipped, both at once."""
     names = sorted(file.stem for file in (ROOT / "plugins").glob("*.py"))
     config = Config().plugins
-    settings = msgspec.structs.replace(config, folder=str(ROOT / "plugins"), enabled=tuple(names))
+    settings = structs.replace(config, folder=str(ROOT / "plugins"), enabled=tuple(names))
     assert [plugin.name for plugin in load_plugins(settings).plugins] == ["faq", "opt_out"]
-    wrong = msgspec.structs.replace(settings, settings={"opt_out": {"language": "fr"}})
+    wrong = structs.replace(settings, settings={"opt_out": {"language": "fr"}})
     with pytest.raises(ConfigError, match=r"plugins\.settings\.opt_out\.language: Invalid enum value 'fr'"):
         load_plugins(wrong)

@@ -6,10 +6,8 @@ from typing import cast
 import pytest
 from msgspec import structs
 
-from relay.model.ids import ContactId, MessageId, SessionId, TenantId
-from relay.model.session import BotSettings
+from relay.model.ids import SessionId, TenantId
 from relay.plugin import Abilities
-from relay.plugin.testing import AT
 from relay.replies.outcome import (
     AskAction,
     AskCondition,
@@ -20,41 +18,8 @@ from relay.replies.outcome import (
     PluginAnswer,
 )
 from relay.replies.plugin_host import PluginHost
-from relay.replies.situation import ChatState, Contact, Incoming, Situation
 from relay.store.pool import Pool
-from tests.plugin_samples import Shelf
-
-SITUATION = Situation(
-    message=Incoming(
-        id=MessageId("msg_1"),
-        tenant_id=TenantId("ten_a"),
-        session_id=SessionId("ses_1"),
-        session_name="Shop",
-        session_phone="5511900000000",
-        chat="5511912345678@s.whatsapp.net",
-        chat_type="private",
-        type="text",
-        text="Oi",
-        content={"text": "Oi"},
-        sender_name="Maria",
-        mentioned=False,
-        by_owner=False,
-        offline=False,
-        answered=False,
-        sent_at=AT,
-    ),
-    contact=Contact(
-        id=ContactId("ctc_1"),
-        name="Maria",
-        pn="5511912345678",
-        lid=None,
-        first=False,
-        tags=frozenset({"vip"}),
-    ),
-    chat=ChatState(),
-    settings=BotSettings(),
-    now=AT,
-)
+from tests.plugin_samples import SITUATION, Shelf
 
 
 @pytest.fixture
