@@ -34,7 +34,7 @@ class Server(Section, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     data_dir: str = "data"
-    roles: tuple[tuple[Role, ...], ...] = (("api",), ("host",), ("dispatcher", "responder"))
+    roles: tuple[tuple[Role, ...], ...] = (("api",), ("host",), ("dispatcher",), ("responder",))
     max_body_bytes: Count = 1_048_576
     body_timeout_seconds: Seconds = 15
     drain_seconds: Seconds = 20

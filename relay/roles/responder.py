@@ -72,6 +72,8 @@ async def run(base: Base, ready: asyncio.Event) -> None:
                 blobs=base.blobs,
                 config=config,
                 tools=plugins.tools,
+                edit=plugins.edit,
+                replied=plugins.replied,
             )
         )
         looking = Loop("rules.files", library.look, poll_seconds=_LOOK_SECONDS, bell=Bell())

@@ -159,7 +159,16 @@ def test_every_metric_is_explained() -> None:
 def _metrics() -> Iterator[str]:
     # Nothing is asked of the database: the figures are given.
     telemetry = Telemetry(cast(Pool, None))
-    telemetry._shown.figures = Figures(sessions={}, hosts=0, owed=0, oldest_due_seconds=0.0, queued=0)
+    telemetry._shown.figures = Figures(
+        sessions={},
+        hosts=0,
+        owed=0,
+        oldest_due_seconds=0.0,
+        queued=0,
+        replies=0,
+        oldest_reply_seconds=0.0,
+        agent_questions=0,
+    )
     for metric in telemetry._registry.collect():
         if metric.name.startswith("relay_"):
             yield metric.name + {"counter": "_total", "info": "_info"}.get(metric.type, "")
