@@ -4,6 +4,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+from msgspec import structs
 
 from relay.api.errors import from_msgspec
 from relay.egress.guard import AddressGuard
@@ -38,8 +39,13 @@ def merged(before: OpenAiSettings | HttpSettings, given: dict[str, Any]) -> dict
 
 
 def _stated(settings: OpenAiSettings | HttpSettings) -> dict[str, Any]:
+    """Without what is the default: that is free to change with Relay."""
     stated: dict[str, Any] = msgspec.to_builtins(settings)
-    return stated
+    defaults = {
+        one.encode_name: one.default if one.default_factory is msgspec.NODEFAULT else one.default_factory()
+        for one in structs.fields(settings)
+    }
+    return {name: value for name, value in stated.items() if value != defaults[name]}
 
 
 def _check_url(guard: AddressGuard, url: str, path: str) -> str:

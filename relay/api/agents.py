@@ -45,7 +45,6 @@ from relay.store import agent_calls, agents, tenants
 from relay.store.agent_questions import ToldMessage
 
 _RULES = requires(Scope.RULES)
-_TRY_SECONDS_MOST = 60.0
 _DAYS_MOST = 366
 
 Days = Annotated[int, QueryParameter(ge=1, le=_DAYS_MOST, description="How many, today among them.")]
@@ -157,7 +156,7 @@ async def try_agent(request: Request, agent_id: FromPath[str], data: JSONBody[Tr
         opened = await agents.get_opened(conn, services.vault, tenant_id, AgentId(agent_id))
     # From here on without a connection: it may take a minute.
     question = _question(tenant_id, data, opened.agent.settings)
-    asked = await services.agent_caller.ask(opened, question, most_seconds=_TRY_SECONDS_MOST)
+    asked = await services.agent_trials.ask(opened, question)
     spoken = asked.speech.messages[: opened.agent.settings.max_messages]
     return TriedOut(
         outcome=asked.call.outcome,

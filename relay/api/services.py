@@ -9,6 +9,7 @@ import httpx
 from msgspec import Struct, field
 
 from relay.api.accept import Acceptor
+from relay.api.agent_trials import AgentTrials
 from relay.api.readiness import Readiness
 from relay.api.remembered import Remembered
 from relay.api.rule_checks import RuleChecks
@@ -80,14 +81,14 @@ class Services(Struct, frozen=True, kw_only=True, dict=True):
         return Remembered(self.library.look, seconds=_LOOK_SECONDS)
 
     @cached_property
-    def agent_caller(self) -> Caller:
+    def agent_trials(self) -> AgentTrials:
         """Asks agents that somebody tries."""
-        return Caller(self.pool, self.guard, self.blobs, self.config.agents)
+        return AgentTrials(Caller(self.pool, self.guard, self.blobs, self.config.agents))
 
     async def aclose(self) -> None:
         if "rule_checks" in self.__dict__:
             self.rule_checks.close()
         if "fetcher" in self.__dict__:
             await self.fetcher.aclose()
-        if "agent_caller" in self.__dict__:
-            await self.agent_caller.aclose()
+        if "agent_trials" in self.__dict__:
+            await self.agent_trials.aclose()

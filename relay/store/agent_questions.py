@@ -93,6 +93,17 @@ def _told(row: Any) -> ToldMessage:
     return ToldMessage(**dict(row))
 
 
+_KEEP_TRANSCRIPT = """
+    UPDATE whatsapp_messages SET content = content || jsonb_build_object('transcript', $3::text)
+    WHERE tenant_id = $1 AND id = $2 AND type = 'audio'
+"""
+
+
+async def keep_transcript(conn: Connection, tenant_id: TenantId, message_id: MessageId, words: str) -> None:
+    """A voice note's words stay with it: later questions are told them, and it is not heard twice."""
+    await conn.execute(_KEEP_TRANSCRIPT, tenant_id, message_id, words)
+
+
 _ASKER = """
     SELECT c.id, c.name, c.pn, c.lid, coalesce(b.tags, '{}') AS tags, coalesce(b.vars, '{}') AS vars
     FROM whatsapp_contacts c LEFT JOIN bot_contacts b ON b.contact_id = c.id

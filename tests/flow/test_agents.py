@@ -309,7 +309,7 @@ async def test_pictures_are_shown_to_a_model_that_sees(desk: AgentsDesk, model: 
 
 
 async def test_voice_notes_become_words(desk: AgentsDesk, model: ModelServer) -> None:
-    """Transcribed first, by the model named for it; both requests count."""
+    """Transcribed first, by the model named for it; both requests count, and later questions are told the words."""
     account = await desk.add_account()
     await desk.add_agent(account, baseUrl=model.url, transcribe=True, transcriptionModel="ear")
     await send_file(desk, account, "audio", "audio/ogg; codecs=opus", voice=True)
@@ -321,6 +321,9 @@ async def test_voice_notes_become_words(desk: AgentsDesk, model: ModelServer) ->
     assert roles(asked) == [("user", "Qual é o horário?")]
     [call] = await desk.calls(account)
     assert call.requests == 2
+    await desk.write(account, "E aos sábados?")
+    await desk.answer()
+    assert roles(model.received[2])[0] == ("user", "Qual é o horário?")
 
 
 async def test_a_file_on_its_way_is_waited_for(desk: AgentsDesk, model: ModelServer) -> None:

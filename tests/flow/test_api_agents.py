@@ -1,5 +1,6 @@
 """Agents over the API: what goes in, what never comes out, trying one, and what it has cost."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,7 +10,7 @@ from relay.config import Agents, Config, Webhooks
 from relay.store import tenants
 from relay.store.pool import Pool
 from tests.api_client import Api, serve_api
-from tests.model_server import ModelServer, raw, serve_model, status, text, tool
+from tests.model_server import ModelServer, hang, raw, serve_model, status, text, tool
 
 AGENTS = "/api/v1/agents"
 
@@ -23,7 +24,7 @@ async def model() -> AsyncIterator[ModelServer]:
 @pytest.fixture
 async def api(pool: Pool, url: str) -> AsyncIterator[Api]:
     """A company's caller, of a server that may reach this machine."""
-    config = Config(webhooks=Webhooks(allow_networks=("127.0.0.0/8",)), agents=Agents(calls_per_day=3))
+    config = Config(webhooks=Webhooks(allow_networks=("127.0.0.0/8",)), agents=Agents(calls_per_day=4))
     async with serve_api(pool, url, config=config) as operator:
         yield await operator.as_tenant()
         await operator.services.aclose()
@@ -50,6 +51,9 @@ async def test_an_agent_is_made_changed_and_removed(api: Api, pool: Pool) -> Non
     assert (changed["name"], changed["enabled"]) == ("other", False)
     assert (changed["settings"]["temperature"], changed["settings"]["prompt"]) == (0.5, "")
     assert changed["hasApiKey"] is True
+    async with pool.acquire() as conn:
+        stored = await conn.fetchval("SELECT settings FROM agents")
+    assert stored == {"model": "small", "temperature": 0.5}
     assert (await api.patch(path, json={"apiKey": None})).json()["hasApiKey"] is False
     assert (await api.get(path)).json()["settings"] == changed["settings"]
     assert [agent["id"] for agent in (await api.get(AGENTS)).json()["agents"]] == [made["id"]]
@@ -146,25 +150,47 @@ async def test_an_agent_is_tried(api: Api, model: ModelServer, pool: Pool) -> No
     assert (call["outcome"], call["messageId"], call["usage"]) == ("answered", None, tried["usage"])
     usage = (await api.get(f"{AGENTS}/usage", params={"days": 1})).json()
     assert [(day["calls"], day["tokens"]) for day in usage["days"]] == [(1, 42)]
-    assert usage["callsPerDay"] == 3
+    assert usage["callsPerDay"] == 4
 
 
 async def test_trying_says_what_went_wrong(api: Api, model: ModelServer) -> None:
     """Handoff, a refusal, nonsense, and a budget that is used up: each with a sentence."""
     made = await make(api, settings={"model": "small", "baseUrl": model.url})
     path = f"{AGENTS}/{made['id']}/try"
-    model.will(tool("handoff", saying="Tchau.", reason="Asked for"), status(401), raw(b"no"))
+    model.will(tool("handoff", saying="Tchau.", reason="Asked for"), status(401), raw(b"no"), text(""))
     handed = (await api.post(path, json={"text": "Oi"})).json()
     assert (handed["outcome"], handed["handoff"], handed["note"]) == ("handoff", True, "Asked for")
     refused = (await api.post(path, json={"text": "Oi"})).json()
     assert (refused["outcome"], refused["statusCode"]) == ("refused", 401)
     assert refused["detail"] == "The server answered with status 401: some_code"
     assert (await api.post(path, json={"text": "Oi"})).json()["outcome"] == "nonsense"
+    assert (await api.post(path, json={"text": "Oi"})).json()["outcome"] == "empty"
     spent = (await api.post(path, json={"text": "Oi"})).json()
     assert (spent["outcome"], spent["detail"]) == (
         "budget_exhausted",
         "The company's budget of the day is used up.",
     )
+
+
+async def test_a_company_tries_a_few_at_once(api: Api, model: ModelServer) -> None:
+    """One more than four is told to wait; another company is not."""
+    made = await make(api, settings={"model": "small", "baseUrl": model.url})
+    path = f"{AGENTS}/{made['id']}/try"
+    go_on = asyncio.Event()
+    model.will(*[hang(go_on) for _ in range(4)])
+    other = await api.as_tenant("other")
+    theirs = await make(other, settings={"model": "small", "baseUrl": model.url})
+    async with asyncio.TaskGroup() as group:
+        trials = [group.create_task(api.post(path, json={"text": "Oi"})) for _ in range(4)]
+        async with asyncio.timeout(10):
+            while len(model.received) < 4:
+                await asyncio.sleep(0)
+        refused = await api.post(path, json={"text": "Oi"})
+        free = await other.post(f"{AGENTS}/{theirs['id']}/try", json={"text": "Oi"})
+        go_on.set()
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_trials")
+    assert free.json()["outcome"] == "answered"
+    assert [trial.result().json()["outcome"] for trial in trials] == ["answered"] * 4
 
 
 async def test_calls_are_paged(api: Api, model: ModelServer) -> None:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from relay.model.agent import AnySettings, OpenAiSettings
 from relay.model.ids import TenantId
+from relay.store import agent_questions
 from relay.store.agent_questions import ToldMessage
 from relay.store.blobs import Blobs
 from relay.store.pool import Pool
@@ -47,6 +48,11 @@ class Files:
         except FileNotFoundError:
             return None
         return File(mimetype=blob.mimetype.partition(";")[0].strip(), bytes=read)
+
+    async def keep_words(self, tenant_id: TenantId, message: ToldMessage, words: str) -> None:
+        """Of a voice note."""
+        async with self._pool.acquire() as conn:
+            await agent_questions.keep_transcript(conn, tenant_id, message.id, words)
 
 
 def is_looked_at(message: ToldMessage, settings: AnySettings) -> bool:

@@ -115,7 +115,7 @@ class OpenAiAgent:
         return [{"type": "text", "text": words}, *shown]
 
     async def _line(self, question: Question, message: ToldMessage) -> str:
-        if not (self._settings.transcribe and message.type == "audio"):
+        if not self._settings.transcribe or message.type != "audio" or "transcript" in message.content:
             return text_of(message)
         sound = await self._files.find(question.tenant_id, message, most_bytes=files.SOUND_BYTES_MOST)
         if sound is None:
@@ -125,7 +125,9 @@ class OpenAiAgent:
             async with self._meter.request():
                 return await transcribe(self._client, self._settings.transcription_model, sound)
 
-        return await self._patience.again_and_again(attempt)
+        words = await self._patience.again_and_again(attempt)
+        await self._files.keep_words(question.tenant_id, message, words)
+        return words
 
     async def _pictures(self, question: Question) -> list[str]:
         if not self._settings.vision:

@@ -168,6 +168,8 @@ def words_of(kind: str, content: dict[str, Any]) -> str:
 
 
 def _file_words(kind: str, content: dict[str, Any]) -> str:
+    if kind == "audio" and content.get("transcript"):
+        return str(content["transcript"])
     name = content.get("fileName")
     what = "voice message" if kind == "audio" and content.get("voice") else kind
     label = f"[{what}: {name}]" if name else f"[{what}]"

@@ -131,7 +131,7 @@ class AgentTurns:
 
     async def work(self) -> bool:
         """Claim what is due and begin with it; True when there may be more."""
-        await asyncio.sleep(_GAP_SECONDS if self._running else 0)
+        await asyncio.sleep(_GAP_SECONDS)
         free = self._config.concurrency - len(self._running)
         if free <= 0:
             return False
