@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -37,14 +37,16 @@ class _Kept(Struct, frozen=True, kw_only=True):
 class Library:
     """One in each process that decides. `look` at the operator's files from time to time."""
 
-    def __init__(self, files: RuleFiles, abilities: Abilities | None = None) -> None:
+    def __init__(
+        self, files: RuleFiles, abilities_for: Callable[[TenantId], Abilities] = lambda _: Abilities()
+    ) -> None:
         self._files = files
-        self._abilities = abilities or Abilities()
+        self._abilities_for = abilities_for
         self._generation = 0
         self._from_files: dict[str, Compiled] = {}
         self._books: OrderedDict[TenantId, _Kept] = OrderedDict()
-        self._shared: dict[tuple[str, ...], Book] = {}
-        """Of tenants without rules of their own, by the files that serve them."""
+        self._shared: dict[tuple[object, ...], Book] = {}
+        """Of tenants without rules of their own, by the plugins and the files that serve them."""
         self._take_files()
 
     async def look(self) -> bool:
@@ -82,7 +84,8 @@ class Library:
         before = self._books.get(tenant_id)
         known = {} if before is None else dict(before.book.sets)
         files = [one for one in self._from_files.values() if _serves(one, tenant_id, tenant_name)]
-        book = await asyncio.to_thread(self._make, in_force, known, files)
+        abilities = self._abilities_for(tenant_id)
+        book = await asyncio.to_thread(self._make, in_force, known, files, abilities)
         self._books[tenant_id] = _Kept(rules_version=rules_version, generation=generation, book=book)
         self._books.move_to_end(tenant_id)
         if len(self._books) > _BOOKS_KEPT:
@@ -90,16 +93,21 @@ class Library:
         return book
 
     def _make(
-        self, in_force: Sequence[InForce], known: dict[str, Compiled], files: Sequence[Compiled]
+        self,
+        in_force: Sequence[InForce],
+        known: dict[str, Compiled],
+        files: Sequence[Compiled],
+        abilities: Abilities,
     ) -> Book:
-        names = tuple(one.key for one in files)
         if not in_force:
-            book = self._shared.get(names)
+            # By the very sets: should the files change just now, these are not taken for the new ones.
+            key = (abilities, *map(id, files))
+            book = self._shared.get(key)
             if book is None:
-                book = self._shared[names] = make_book(files, self._abilities)
+                book = self._shared[key] = make_book(files, abilities)
             return book
         own = [compiled for one in in_force if (compiled := _compile(one, known)) is not None]
-        return make_book([*own, *files], self._abilities)
+        return make_book([*own, *files], abilities)
 
 
 def _compile(one: InForce, known: dict[str, Compiled]) -> Compiled | None:

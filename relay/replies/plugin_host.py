@@ -50,9 +50,13 @@ class PluginHost:
 
     async def __aexit__(self, *_: object) -> None: ...
 
-    @property
-    def abilities(self) -> Abilities:
-        return self._caller.loaded.abilities
+    def abilities_for(self, tenant_id: TenantId) -> Abilities:
+        """What may be asked for a tenant: nothing is asked where no plugin serves it."""
+        return structs.replace(
+            self._caller.loaded.abilities,
+            answers=bool(self._caller.hooks("message_received", tenant_id)),
+            edits=bool(self._caller.hooks("before_reply", tenant_id)),
+        )
 
     def loops(self) -> list[Loop]:
         """To be run beside the responder's own."""

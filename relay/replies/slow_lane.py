@@ -1,9 +1,9 @@
 """Decisions that need something from outside: an HTTP call, a plugin, a file. Each is a task of its own.
 
-    Pending ─► need answered … ─► outcome ─► files fetched ─► one transaction: lock, look again, write, delete the task
-       └──────────── its lease is renewed meanwhile; one that was lost is dropped ────────────┘
+    Pending ─► its turn ─► need answered … ─► outcome ─► files fetched ─► one transaction: lock, look again, write,
+       └──────────── its lease is renewed meanwhile; one that was lost is dropped ────────────┘      delete the task
 
-So many at once for one tenant: whoever's server hangs holds up nobody else.
+So many of one tenant at once, the others wait their turn: whoever's server hangs holds up nobody else.
 """
 
 import asyncio
@@ -28,8 +28,11 @@ from relay.store.pool import Pool
 
 log = logging.getLogger(__name__)
 
-_MOST = 256
 _MOST_PER_TENANT = 16
+"""Under way at once."""
+_MOST_WAITING = 2000
+_MOST_WAITING_PER_TENANT = 200
+"""With those under way; what there is no room for goes back and is claimed again a little later."""
 _RENEW_SECONDS = 3.0
 
 
@@ -87,6 +90,7 @@ class SlowLane:
         self._lease_seconds = lease_seconds
         self._now = now
         self._running: dict[asyncio.Task[None], Pending] = {}
+        self._turns: dict[TenantId, asyncio.Semaphore] = {}
         self._telling: set[asyncio.Task[None]] = set()
 
     def has_files(self, outcome: Outcome) -> bool:
@@ -95,13 +99,15 @@ class SlowLane:
     def take(self, pending: Sequence[Pending]) -> list[MessageId]:
         """Begin with these; answers those that there is no room for."""
         busy = Counter(one.tenant_id for one in self._running.values())
+        self._turns = {tenant: turns for tenant, turns in self._turns.items() if busy[tenant]}
         refused = []
         for one in pending:
-            if len(self._running) >= _MOST or busy[one.tenant_id] >= _MOST_PER_TENANT:
+            if len(self._running) >= _MOST_WAITING or busy[one.tenant_id] >= _MOST_WAITING_PER_TENANT:
                 refused.append(one.message_id)
                 continue
             busy[one.tenant_id] += 1
-            task = asyncio.create_task(self._run(one))
+            turns = self._turns.setdefault(one.tenant_id, asyncio.Semaphore(_MOST_PER_TENANT))
+            task = asyncio.create_task(self._run(one, turns))
             self._running[task] = one
             task.add_done_callback(self._ended)
         return refused
@@ -153,12 +159,13 @@ class SlowLane:
 
     # --- one of them --------------------------------------------------------------------------------------------
 
-    async def _run(self, pending: Pending) -> None:
-        outcome = pending.outcome or await self._decide(pending)
-        situation = pending.looked.situation
-        if self._files.has(outcome.messages):
-            await self._files.keep(situation, outcome)
-        await self._write(pending, outcome)
+    async def _run(self, pending: Pending, turns: asyncio.Semaphore) -> None:
+        async with turns:
+            outcome = pending.outcome or await self._decide(pending)
+            situation = pending.looked.situation
+            if self._files.has(outcome.messages):
+                await self._files.keep(situation, outcome)
+            await self._write(pending, outcome)
 
     async def _decide(self, pending: Pending) -> Outcome:
         decision, need = pending.decision, pending.need

@@ -52,7 +52,7 @@ async def run(base: Base, ready: asyncio.Event) -> None:
         stack.push_async_callback(fetcher.aclose)
         files = RuleFiles(config.rules_folder)
         await asyncio.to_thread(files.look)
-        library = Library(files, plugins.abilities)
+        library = Library(files, plugins.abilities_for)
         slow = SlowLane(
             base.pool,
             base.doorbell,

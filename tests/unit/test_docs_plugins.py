@@ -95,7 +95,7 @@ async def test_its_rule_asks_its_plugin(written: Path) -> None:
     host = PluginHost(cast(Pool, None), caller)
     message = structs.replace(SITUATION.message, text="tem A7?")
     situation = structs.replace(SITUATION, message=message)
-    decision = decide(situation, make_book([compiled], host.abilities))
+    decision = decide(situation, make_book([compiled], host.abilities_for(situation.message.tenant_id)))
     outcome = await drive(decision, host, situation)
     assert [one.content for one in outcome.messages] == [{"text": "Temos 3."}]
     assert outcome.set == {"last_item": "A7"}

@@ -39,7 +39,7 @@ def planned(text: str, rule: str = "greet") -> Planned:
 async def test_without_plugins_there_is_nothing_to_do(shelf: Shelf) -> None:
     """No abilities, no loops, no tools."""
     async with host_of(shelf) as host:
-        assert host.abilities == Abilities()
+        assert host.abilities_for(TenantId("ten_a")) == Abilities()
         assert host.loops() == []
         assert host.tools(TenantId("ten_a")) == []
 
@@ -59,7 +59,7 @@ async def test_answers_come_back_as_data(shelf: Shelf) -> None:
         """,
     )
     async with host_of(shelf) as host:
-        assert host.abilities.answers
+        assert host.abilities_for(TenantId("ten_a")).answers
         assert await host.answer(AskCondition(name="shop.vip", arguments={"tag": "vip"}), SITUATION) is True
         assert await host.answer(AskCondition(name="shop.vip", arguments={}), SITUATION) is False
         cause = Cause(plugin="shop", message_id="msg_1")
@@ -92,7 +92,7 @@ async def test_editors_keep_the_causes(shelf: Shelf) -> None:
     )
     given = [planned("a", "one"), planned("b", "two")]
     async with host_of(shelf) as host:
-        assert host.abilities.edits
+        assert host.abilities_for(TenantId("ten_a")).edits
         left = await host.answer(BeforeReply(messages=given), SITUATION)
     assert left == [
         given[0],
