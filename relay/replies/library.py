@@ -85,7 +85,7 @@ class Library:
         known = {} if before is None else dict(before.book.sets)
         files = [one for one in self._from_files.values() if _serves(one, tenant_id, tenant_name)]
         abilities = self._abilities_for(tenant_id)
-        book = await asyncio.to_thread(self._make, in_force, known, files, abilities)
+        book = await asyncio.to_thread(self._make, in_force, known, files, abilities, generation)
         self._books[tenant_id] = _Kept(rules_version=rules_version, generation=generation, book=book)
         self._books.move_to_end(tenant_id)
         if len(self._books) > _BOOKS_KEPT:
@@ -98,10 +98,11 @@ class Library:
         known: dict[str, Compiled],
         files: Sequence[Compiled],
         abilities: Abilities,
+        generation: int,
     ) -> Book:
         if not in_force:
-            # By the very sets: should the files change just now, these are not taken for the new ones.
-            key = (abilities, *map(id, files))
+            # Should the files change just now, these are not taken for the new ones.
+            key = (generation, abilities, *(one.key for one in files))
             book = self._shared.get(key)
             if book is None:
                 book = self._shared[key] = make_book(files, abilities)
