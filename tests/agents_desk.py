@@ -69,6 +69,7 @@ class AgentsDesk(Desk):
         *,
         chat: str = MARIA_CHAT,
         fallback: str | None = None,
+        debounce_seconds: float = 0,
         **given: Any,
     ) -> MessageId:
         """Maria writes, and a rule hands her message to the agent `main`."""
@@ -88,7 +89,7 @@ class AgentsDesk(Desk):
             contact_id=row["contact_id"],
             agent="main",
             message_id=row["id"],
-            debounce_seconds=0,
+            debounce_seconds=debounce_seconds,
             fallback=fallback,
             cause={"ruleSet": "shop", "rule": "rest", "messageId": row["id"]},
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.loops import run_until
 from relay.replies.agents.turns import AgentTurns
 from relay.store import agent_turns, bot_chats
 from relay.store.pool import Pool
@@ -272,6 +273,29 @@ async def test_a_question_that_brings_its_process_down_is_given_up(
     await desk.pool.execute("UPDATE agent_turns SET attempt = 3")
     await desk.answer()
     assert (model.received, await desk.said(account)) == ([], ["Já volto."])
+
+
+async def test_the_loops_answer_and_give_way_by_themselves(desk: AgentsDesk, model: ModelServer) -> None:
+    """Running as in a process: a question is answered when it is due, a takeover heard of by the doorbell."""
+    account = await desk.add_account()
+    await desk.add_agent(account, baseUrl=model.url)
+    stopping = asyncio.Event()
+    async with desk.responder() as turns:
+        running = asyncio.create_task(run_until(turns.loops(), stopping))
+        async with asyncio.timeout(20):
+            await desk.write(account, debounce_seconds=0.3)
+            while not await desk.said(account):
+                await asyncio.sleep(0.01)
+            model.will(hang())
+            await desk.write(account)
+            desk.doorbell.ring("replies")
+            await seen(model.hanging)
+            await take_over(desk, account[1])
+            desk.doorbell.ring("replies")
+            await seen(model.gave_up)
+        stopping.set()
+        await running
+    assert await desk.said(account) == ["Olá!"]
 
 
 # --- the budget -----------------------------------------------------------------------------------------------------
