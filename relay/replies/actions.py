@@ -200,7 +200,13 @@ class Run:
     # --- words --------------------------------------------------------------------------------------------------
 
     def say(self, reply: str | schema.Reply) -> None:
-        for message in plan_reply(self, reply):
+        """A flow's question as well: one whose template fails is left out, and the rest goes on."""
+        try:
+            planned = plan_reply(self, reply)
+        except TemplateFailed as error:
+            self.note("template_failed", error.detail)
+            return
+        for message in planned:
             self.plan(message)
 
     def plan(self, message: Planned) -> None:

@@ -19,6 +19,7 @@ from relay.replies.actions import Ends, Go, Run
 from relay.replies.match import find_regex
 from relay.replies.outcome import Need
 from relay.replies.situation import FlowState
+from relay.replies.templates import TemplateFailed
 from relay.replies.text import fold
 
 _MOST_STEPS = 50
@@ -77,9 +78,15 @@ class Conversation:
             ends = yield from self._run.do(step.do)
             if ends is not None:
                 return (yield from self._follow(ends))
+            if self._is_paused():
+                break
             place += 1
         self._end()
         return True
+
+    def _is_paused(self) -> bool:
+        """A person has been called, or the bot is to keep quiet: nobody asks on."""
+        return self._run.outcome.pause_until is not None
 
     def _follow(self, ends: Ends) -> Steps:
         if ends.go is None:
@@ -133,7 +140,7 @@ class Conversation:
         step, text = self._flow.steps[place], self._run.situation.message.text.strip()
         if fold(text) in {fold(word) for word in self._flow.cancel}:
             return self._cancel()
-        said = _chosen(step, text)
+        said = self._chosen(step, text)
         branch = _branch(step, text, said)
         problem = None if branch is not None else self._misfit(step, said)
         if problem is None:
@@ -146,6 +153,19 @@ class Conversation:
         if step.else_ is None:
             return False
         return (yield from self._branch_to(step.else_, place))
+
+    def _chosen(self, step: schema.Step, text: str) -> str:
+        """The option that a number or its own words name, where the step offers choices; else the text."""
+        if isinstance(step.ask, schema.Reply) and step.ask.choices is not None:
+            for number, option in enumerate(step.ask.choices.options, 1):
+                try:
+                    shown = self._run.render(option)
+                except TemplateFailed:
+                    # Nobody has read it.
+                    continue
+                if _bare(text) in (str(number), _bare(shown)):
+                    return shown
+        return text
 
     def _cancel(self) -> bool:
         self._run.note("flow.cancelled", f"The contact has left the flow {self._name}.", fired=True)
@@ -166,15 +186,16 @@ class Conversation:
         self._run.note(
             "flow.answered", f"The answer fits the step {step_name(self._flow, place)}.", fired=True
         )
-        if step.capture is not None:
+        # A word of `match` may lead out of a question that it is no valid answer to.
+        if step.capture is not None and (branch is None or _is_valid(step, said)):
             value: Any = said or self._run.situation.message.content.get("mediaId", "")
             self._run.set({step.capture: _typed(step.validate, value)})
         ends = yield from self._run.do(step.do)
         if ends is not None:
             return (yield from self._follow(ends))
-        if branch is not None:
+        if branch is not None and not self._is_paused():
             return (yield from self._branch_to(branch, place))
-        return (yield from self._go_through(place + 1))
+        return (yield from self._go_on(place))
 
     def _branch_to(self, branch: schema.Branch, place: int) -> Steps:
         if isinstance(branch, str):
@@ -182,20 +203,13 @@ class Conversation:
         ends = yield from self._run.do([branch] if isinstance(branch, schema.Action) else branch)
         if ends is not None:
             return (yield from self._follow(ends))
-        if self._run.outcome.pause_until is not None:
-            # Handed off: nobody asks on.
+        return (yield from self._go_on(place))
+
+    def _go_on(self, place: int) -> Steps:
+        if self._is_paused():
+            self._end()
             return True
         return (yield from self._go_through(place + 1))
-
-
-def _chosen(step: schema.Step, text: str) -> str:
-    """The option that a number or its own words name, where the step offers choices; else the text."""
-    if isinstance(step.ask, schema.Reply) and step.ask.choices is not None:
-        options = step.ask.choices.options
-        for number, option in enumerate(options, 1):
-            if _bare(text) in (str(number), fold(option)):
-                return option
-    return text
 
 
 def _branch(step: schema.Step, text: str, said: str) -> schema.Branch | None:
@@ -204,6 +218,10 @@ def _branch(step: schema.Step, text: str, said: str) -> schema.Branch | None:
         if any(fold(key) in answers for key in keys.split("|")):
             return branch
     return None
+
+
+def _is_valid(step: schema.Step, said: str) -> bool:
+    return step.validate is None or invalid(step.validate, said) is None
 
 
 def _bare(text: str) -> str:
