@@ -112,8 +112,9 @@ _LOCK = """
                    AND p.id > m.id AND p.origin IN ('phone', 'person')) AS answered,
            NOT EXISTS (SELECT FROM whatsapp_messages p WHERE p.session_id = m.session_id AND p.chat = m.chat
                        AND p.id < m.id) AS first,
-           EXISTS (SELECT FROM whatsapp_messages r WHERE r.session_id = m.session_id AND r.chat = m.chat
-                   AND r.sender = 'me' AND r.wa_id = m.reply_to) AS answers_us
+           CASE WHEN m.reply_to IS NULL THEN false ELSE EXISTS (
+               SELECT FROM whatsapp_messages r WHERE r.session_id = m.session_id AND r.chat = m.chat
+                  AND r.sender = 'me' AND r.wa_id = m.reply_to) END AS answers_us
     FROM reply_tasks t
     JOIN whatsapp_messages m ON m.id = t.message_id
     JOIN whatsapp_sessions s ON s.id = t.session_id
