@@ -77,16 +77,16 @@ async def test_what_stays_unreadable_may_still_say_what_it_is(desk: Desk, accoun
     assert [event["data"]["content"] for event in await desk.events()] == [{"kind": "view_once"}]
 
 
-async def test_a_bot_is_not_asked_about_what_had_waited(desk: Desk, pool: Pool) -> None:
-    """The text that comes late is a trigger; one that is marked offline is not."""
+async def test_a_bot_is_told_what_had_waited(desk: Desk, pool: Pool) -> None:
+    """A text that takes its placeholder's place is looked at; one that had waited at WhatsApp is marked so."""
     async with pool.acquire() as conn:
         account = await add_session(conn, automation=True)
     await desk.take(account, unreadable("W1"), unreadable("W2"))
     await desk.take(account, received("W1", offline=True), received("W2"))
     asked = await pool.fetch(
-        "SELECT wa_id FROM reply_tasks t JOIN whatsapp_messages m ON m.id = t.message_id"
+        "SELECT wa_id, offline FROM reply_tasks t JOIN whatsapp_messages m ON m.id = t.message_id ORDER BY wa_id"
     )
-    assert [row["wa_id"] for row in asked] == ["W2"]
+    assert [tuple(row) for row in asked] == [("W1", True), ("W2", False)]
 
 
 async def test_a_revoked_placeholder_stays_empty(desk: Desk, account: Account) -> None:
