@@ -253,13 +253,17 @@ def accepted_of(
 ) -> list[Accepted]:
     """Rows to be queued, in order; `task` is what they answer."""
     made: list[Accepted] = []
-    last, due_at = MessageId(""), now
+    last, ready_at = MessageId(""), now
+    due_at: datetime | None = None
     for number, one in enumerate(planned):
         # A chat is sent in the order of its ids, and two that are made in one microsecond have none.
         while (message_id := new_message_id()) <= last:
             pass
         last = message_id
-        due_at += timedelta(seconds=one.wait_seconds)
+        if one.wait_seconds:
+            # After the one before it, which may have been typed meanwhile.
+            due_at = ready_at = ready_at + timedelta(seconds=one.wait_seconds)
+        ready_at += timedelta(seconds=one.typing_seconds)
         made.append(
             Accepted(
                 id=message_id,
@@ -277,7 +281,7 @@ def accepted_of(
                 answers=task,
                 answer_number=number,
                 typing_seconds=one.typing_seconds,
-                due_at=due_at if due_at > now else None,
+                due_at=due_at,
             )
         )
     return made

@@ -198,6 +198,19 @@ async def test_a_person_takes_the_bots_words_back(bot: Bot) -> None:
     assert await bot.pool.fetchval("SELECT count(*) FROM agent_turns") == 0
 
 
+async def test_a_wait_begins_once_the_words_before_it_are_typed(bot: Bot) -> None:
+    """What is not waited for comes at once, or right behind what is."""
+    await bot.obeys(
+        """
+        version: 1
+        rules: [{id: slow, when: {always: true}, do: [{typing: 3s}, {reply: um}, {wait: 2s}, {reply: dois}, {reply: três}]}]
+        """
+    )
+    assert await bot.answers("oi") == ["um", "dois", "três"]
+    due = [row["due_at"] for row in await bot.rows()]
+    assert due == [None, bot.now + timedelta(seconds=5), bot.now + timedelta(seconds=5)]
+
+
 async def test_handoff_pauses_and_says_so(bot: Bot) -> None:
     await bot.obeys(
         """
