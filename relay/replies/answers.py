@@ -53,7 +53,7 @@ async def write(conn: Connection, answered: Sequence[Answered]) -> Rung:
     events: list[Event] = []
     await bot_states.add_said(conn, [said for one in answered for said in _said(one)])
     for one in answered:
-        await _change_chat(conn, one)
+        events += await _change_chat(conn, one)
     await _change_turns(conn, answered, rung)
     await bot_states.change_contacts(conn, [change for one in answered for change in _contact_change(one)])
     await shadow_decisions.insert_decisions(conn, [row for one in answered for row in _shadow(one)])
@@ -89,7 +89,7 @@ def said_of(
     return ChatSaid(tenant_id=tenant_id, session_id=session_id, chat=chat, said=said)
 
 
-async def _change_chat(conn: Connection, one: Answered) -> None:
+async def _change_chat(conn: Connection, one: Answered) -> list[Event]:
     message, outcome = one.situation.message, one.outcome
     if outcome.pause_until is not None:
         handed_off = any(event.type == "automation.handoff" for event in outcome.events)
@@ -101,14 +101,15 @@ async def _change_chat(conn: Connection, one: Answered) -> None:
             until=outcome.pause_until,
             reason="person" if outcome.takeover else "handoff" if handed_off else "rule",
         )
-    elif outcome.resume:
-        await bot_chats.resume_chat(
-            conn,
-            tenant_id=message.tenant_id,
-            session_id=message.session_id,
-            chat=message.chat,
-            now=one.situation.now,
-        )
+    elif outcome.resume and await bot_chats.resume_chat(
+        conn,
+        tenant_id=message.tenant_id,
+        session_id=message.session_id,
+        chat=message.chat,
+        now=one.situation.now,
+    ):
+        return [_event(one, "automation.resumed", {})]
+    return []
 
 
 async def _change_turns(conn: Connection, answered: Sequence[Answered], rung: Rung) -> None:

@@ -230,6 +230,21 @@ async def test_handoff_pauses_and_says_so(bot: Bot) -> None:
     assert await bot.answers("alô?") == ["?"]
 
 
+async def test_a_rule_ends_a_pause_and_says_so(bot: Bot) -> None:
+    """Once: where there is no pause, nothing has ended."""
+    await bot.obeys(
+        """
+        version: 1
+        rules:
+          - {id: quiet, when: {keyword: silêncio}, do: [{pause: 1h}]}
+          - {id: back, when: {keyword: voltar}, do: [{resume: true}, {reply: "De volta"}]}
+        """
+    )
+    assert await bot.answers("silêncio", "voltar", "voltar") == ["De volta", "De volta"]
+    (event,) = await bot.desk.events("automation.resumed")
+    assert event["data"]["rule"] == "back"
+
+
 async def test_two_bots_stop(bot: Bot) -> None:
     """An echo within five seconds is not answered, nor anything beyond five answers a minute."""
     await bot.obeys(
