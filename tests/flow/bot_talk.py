@@ -5,6 +5,7 @@ async with open_shop(relay) as shop:
     await shop.answers({"oi": ["Olá!"], …})       every line from somebody else, all at once
 """
 
+import asyncio
 import textwrap
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -45,6 +46,10 @@ class Shop:
         self._conn = conn
         self._people = 0
         self._written = 0
+
+    def goes_on_from(self, before: "Shop") -> None:
+        """The same session, on a server that was started anew."""
+        self._people, self._written = before._people, before._written
 
     async def obeys(self, rules: str, *, name: str = "shop", **values: str) -> None:
         """Put rules in force; `$NAME` stands for a value."""
@@ -137,16 +142,28 @@ def words_of(one: dict[str, Any]) -> Any:
     return one["content"]["text"] if one["type"] == "text" else (one["type"], one["content"])
 
 
+async def happens(event: asyncio.Event) -> None:
+    async with asyncio.timeout(15):
+        await event.wait()
+
+
 @asynccontextmanager
 async def open_shop(relay: Relay, **fields: Any) -> AsyncIterator[Shop]:
     """A company with a session whose automation is on."""
     async with await make_tenant(relay) as caller:
         session_id = await link(caller, automation=True, **{"limits": WIDE_LIMITS, **fields})
-        conn = await connect(relay.database_url(), name="tests")
-        try:
-            yield Shop(relay, caller, session_id, conn)
-        finally:
-            await conn.close()
+        async with enter_shop(relay, caller, session_id) as shop:
+            yield shop
+
+
+@asynccontextmanager
+async def enter_shop(relay: Relay, caller: httpx.AsyncClient, session_id: str) -> AsyncIterator[Shop]:
+    """With a session that there is."""
+    conn = await connect(relay.database_url(), name="tests")
+    try:
+        yield Shop(relay, caller, session_id, conn)
+    finally:
+        await conn.close()
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -165,20 +182,28 @@ class Server:
         self.url = ""
         self.calls: list[Call] = []
         self.answers: dict[str, Any] = {}
-        """Bytes, JSON, a status, or a function that makes a response."""
+        """Bytes, JSON, a status, or None: the caller hangs."""
+        self.hanging = asyncio.Event()
+        self.given_up = asyncio.Event()
+        """A caller that hung has gone."""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         call = Call(method=request.method, path=request.path, headers=dict(request.headers), body=body)
         self.calls.append(call)
         answer = self.answers.get(request.path, 404)
-        if callable(answer):
-            answer = await answer(call)
-        if isinstance(answer, web.StreamResponse):
-            return answer
+        if answer is None:
+            await self._hang()
         if isinstance(answer, bytes):
             return web.Response(body=answer)
         return web.Response(status=answer) if isinstance(answer, int) else web.json_response(answer)
+
+    async def _hang(self) -> None:
+        self.hanging.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.given_up.set()
 
 
 @asynccontextmanager
@@ -186,7 +211,7 @@ async def open_server() -> AsyncIterator[Server]:
     server = Server()
     app = web.Application(client_max_size=2**24)
     app.router.add_route("*", "/{path:.*}", server.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
