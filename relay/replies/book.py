@@ -104,6 +104,8 @@ class Book(Struct, frozen=True, kw_only=True):
     sets: Mapping[str, Compiled]
     entries: tuple[Entry, ...]
     matcher: Matcher
+    interrupts: bool
+    """One of the rules is asked before a running flow."""
     abilities: Abilities = Abilities()
 
 
@@ -124,5 +126,6 @@ def make_book(sets: Sequence[Compiled], abilities: Abilities = Abilities()) -> B
         sets={one.key: one for one in enabled},
         entries=tuple(entries),
         matcher=Matcher(entries),
+        interrupts=any(entry.rule.interrupts for entry in entries),
         abilities=abilities,
     )

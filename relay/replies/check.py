@@ -18,6 +18,8 @@ from relay.replies.problems import Path, Problem, RulesInvalid
 from relay.replies.wording import quote, unknown
 
 _ENDS = frozenset({"end", "handoff"})
+_RULES = "rules"
+"""Of `else` alone."""
 """Where a flow can go besides steps and flows."""
 
 
@@ -65,9 +67,10 @@ def _name_faults(rule_set: schema.RuleSet) -> Iterator[Fault]:
             if step.id
         ]
         yield from _repeated(steps, "step")
-        reserved = [path for path, given in [(("flows", name), name), *steps] if given in _ENDS]
+        named = [(("flows", name), name), *steps]
+        reserved = [path for path, given in named if given in _ENDS or given == _RULES]
         for path in reserved:
-            yield path, "cannot be named `end` or `handoff`: these say where a flow goes."
+            yield path, "cannot be named `end`, `handoff` or `rules`: these say where a flow goes."
 
 
 def _repeated(named: Sequence[tuple[Path, str]], kind: str) -> Iterator[Fault]:
@@ -99,5 +102,5 @@ def _targets(part: object) -> Iterator[tuple[Path, str]]:
         for answer, branch in (part.match or {}).items():
             if isinstance(branch, str):
                 yield ("match", answer), branch
-        if isinstance(part.else_, str):
+        if isinstance(part.else_, str) and part.else_ != _RULES:
             yield ("else",), part.else_

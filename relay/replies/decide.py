@@ -2,10 +2,11 @@
 
 a person wrote ─► the bot keeps quiet in this chat
 guards ─► a running flow ─► rules by priority ─► plugins ─► the session's agent
-                                                          (the first that answers ends it)
+             ▲                                            (the first that answers ends it)
+             └─ but for rules that interrupt it
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -57,16 +58,19 @@ class _Decider:
             outcome.verdict = "guarded"
             outcome.notes.append(guard)
             if guard.code == "guard.paused":
-                yield from self._ask_rules(resuming=True)
+                yield from self._ask_rules(lambda entry: entry.resumes)
             return outcome
         if (yield from self._answered()) and outcome.messages and self._book.abilities.edits:
             outcome.messages = yield BeforeReply(messages=outcome.messages)
         return outcome
 
     def _answered(self) -> Generator[Need, Any, bool]:
+        interrupted = self._situation.contact.flow is not None and self._book.interrupts
+        if interrupted and (yield from self._ask_rules(lambda entry: entry.rule.interrupts)):
+            return True
         if (yield from self._go_on_with_flow()):
             return True
-        if (yield from self._ask_rules()):
+        if (yield from self._ask_rules(lambda entry: not (interrupted and entry.rule.interrupts))):
             return True
         if self._book.abilities.answers and (yield from self._ask_plugins()):
             return True
@@ -112,12 +116,10 @@ class _Decider:
 
     # --- rules --------------------------------------------------------------------------------------------------
 
-    def _ask_rules(self, *, resuming: bool = False) -> Generator[Need, Any, bool]:
-        """True once one has fired and does not let others look. `resuming`: in a pause, those that may end it."""
+    def _ask_rules(self, asked: Callable[[Entry], bool]) -> Generator[Need, Any, bool]:
+        """Of those that are `asked`; True once one has fired and does not let others look."""
         fired = False
-        for entry, match in self._candidates():
-            if resuming and not entry.resumes:
-                continue
+        for entry, match in self._candidates(asked):
             if not (yield from self._allowed(entry)):
                 continue
             if entry.shadow:
@@ -136,17 +138,19 @@ class _Decider:
             self._outcome.verdict = "rules"
         return fired
 
-    def _candidates(self) -> Iterator[tuple[Entry, dict[str, str]]]:
+    def _candidates(self, asked: Callable[[Entry], bool]) -> Iterator[tuple[Entry, dict[str, str]]]:
         message, contact = self._situation.message, self._situation.contact
         found = self._book.matcher.find(message, contact)
         if not self._explain:
             for index, match in found:
                 entry = self._book.entries[index]
-                if entry.set.serves(message):
+                if asked(entry) and entry.set.serves(message):
                     yield entry, match
             return
         holding = dict(found)
         for index, entry in enumerate(self._book.entries):
+            if not asked(entry):
+                continue
             if not entry.set.serves(message):
                 self._note(entry, "set.session", "The rule set does not serve this session.")
             elif index in holding:

@@ -149,6 +149,8 @@ class Conversation:
         if state.tries < step.retry:
             self._ask(step.retry_text or step.ask or "", place, tries=state.tries + 1)
             return True
+        if step.else_ == "rules":
+            return False
         self._end()
         if step.else_ is None:
             return False

@@ -241,6 +241,8 @@ class Rule(Section, frozen=True, kw_only=True):
     """Decides and records, sends nothing."""
     priority: Annotated[int, Meta(ge=-1000, le=1000)] = 1
     """Higher first; of equals, the one that stands first."""
+    interrupts: bool = False
+    """Asked before a running flow, too. The flow's question stays open unless the rule hands off or starts another."""
     when: When
     if_: list[Condition] = field(default_factory=list, name="if")
     do: Annotated[list[Action], Meta(min_length=1, max_length=50)]
@@ -276,7 +278,8 @@ class Step(Section, frozen=True, kw_only=True):
     retry_text: Text | None = None
     """Said instead of asking again in the same words."""
     else_: Branch | None = field(default=None, name="else")
-    """After the last retry; without it the flow ends and rules look at the message."""
+    """After the last retry; without it the flow ends and rules look at the message. `rules`: they look at it, and the
+    question stays open."""
     do: list[Action] = field(default_factory=list)
     """Once the answer fits (or at once, without `ask`); templates see it."""
 

@@ -78,3 +78,17 @@ def test_a_question_that_cannot_be_written_costs_itself_only() -> None:
     assert [said(outcome) for outcome in outcomes] == [[], [], [], []]
     assert [note.code for note in outcomes[0].notes if note.code == "template_failed"] == ["template_failed"]
     assert trial.state.vars == {"kept": "1"}
+
+
+def test_a_question_may_stay_open_while_rules_answer() -> None:
+    """With `else: rules` an answer that does not fit is a message like any other, and the next one still fits."""
+    trial, (_, between, fits) = talk(
+        """\
+      - {id: many, ask: How many?, capture: many, validate: {type: integer}, retry: 0, else: rules}
+""",
+        "start again?",
+        "3",
+    )
+    assert said(between) == ["How many?"]
+    assert trial.state.vars == {"many": 3}
+    assert fits.verdict == "flow"
