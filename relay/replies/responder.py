@@ -3,8 +3,9 @@
     claim (token, lease) ─► books ─► one transaction: lock, decide, write, delete the tasks ─► rung
                                             └─ needs something from outside ─► slow_lane.py
 
-A crash leaves claims that run out, and what was claimed is decided again; what was written is written once, for the
-task goes with it. A message that cannot be decided costs itself: the others of its batch are done one by one.
+A crash leaves claims that run out, and what was claimed is decided again, in ever smaller batches: whatever ends a
+process is soon alone. What was written is written once, for the task goes with it. A message that cannot be decided
+costs itself: the others of its batch are done one by one.
 """
 
 import logging
@@ -30,6 +31,8 @@ from relay.store.reply_tasks import ClaimedTask, TaskRow
 log = logging.getLogger(__name__)
 
 _BATCH = 200
+_BATCHES_AGAIN = {2: 25, 3: 5}
+"""How many are done together at which attempt; after these one by one."""
 LEASE_SECONDS = 10.0
 _MOST_ATTEMPTS = 5
 _POLL_SECONDS = 1.0
@@ -71,12 +74,26 @@ class Responder:
             )
             if not claimed:
                 return False
-            books = await self._open_books(conn, claimed)
-        await self._give_up(claimed, claim)
-        tasks = [task.message_id for task in claimed if task.attempt <= _MOST_ATTEMPTS]
+            fresh, again = await self._part(conn, claimed, claim)
+            books = await self._open_books(conn, [*fresh, *again])
+        await self._answer([task.message_id for task in fresh], claim, books)
+        await self._give_up(again, claim)
+        tasks = [task.message_id for task in again if task.attempt <= _MOST_ATTEMPTS]
         await self._answer(tasks, claim, books)
         # The next messages of these chats are their heads now, and nobody rings for them.
         return True
+
+    async def _part(
+        self, conn: Connection, claimed: Sequence[ClaimedTask], claim: str
+    ) -> tuple[list[ClaimedTask], list[ClaimedTask]]:
+        """Those that nobody has tried yet, and a few of the others, which are tried behind them; the rest is let go."""
+        fresh = [task for task in claimed if task.attempt == 1]
+        tried = sorted((task for task in claimed if task.attempt > 1), key=lambda task: -task.attempt)
+        most = _BATCHES_AGAIN.get(tried[0].attempt, 1) if tried else 0
+        if tried[most:]:
+            left = [task.message_id for task in tried[most:]]
+            await reply_tasks.release_tasks(conn, left, claim=claim)
+        return fresh, tried[:most]
 
     async def _open_books(
         self, conn: Connection, claimed: Sequence[ClaimedTask]
@@ -104,6 +121,8 @@ class Responder:
     async def _answer(
         self, tasks: Sequence[MessageId], claim: str, books: dict[TenantId, tuple[int, Book]]
     ) -> None:
+        if not tasks:
+            return
         try:
             await self._answer_together(tasks, claim, books)
         except DATABASE_AWAY:

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -391,6 +392,32 @@ async def test_one_message_that_breaks_costs_no_other(bot: Bot, monkeypatch: pyt
         await bot.expire_claims()
         await bot.work()
     assert len(await bot.tasks()) == 1
+
+
+async def test_a_message_that_ends_its_process_costs_no_other(
+    bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever was claimed with it is answered in the end, however often; and it is given up."""
+    await bot.obeys(HELLO)
+    people = [f"55119{number:08}" for number in range(1, 41)]
+    for number in people:
+        sender = Party(pn=number)
+        await bot.hears("oi", chat=f"{number}@s.whatsapp.net", sender=sender, name=f"N{number}")
+
+    def dies(situation: Any, book: Any) -> Any:
+        if situation.contact.pn == people[20]:
+            raise KeyboardInterrupt
+        return decide(situation, book)
+
+    monkeypatch.setattr(responder, "decide", dies)
+    while await bot.tasks():
+        bot.responder = bot.another()
+        with suppress(KeyboardInterrupt):
+            while await bot.responder.work():
+                pass
+        await bot.expire_claims()
+    said = await bot.said()
+    assert sorted(said) == [f"Olá, N{number}!" for number in people if number != people[20]]
 
 
 async def test_shadow_rules_say_nothing(bot: Bot) -> None:
