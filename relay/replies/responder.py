@@ -35,7 +35,8 @@ _BATCHES_AGAIN = {2: 25, 3: 5}
 """How many are done together at which attempt; after these one by one."""
 LEASE_SECONDS = 10.0
 _MOST_ATTEMPTS = 5
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 2.0
+"""Whoever writes a task rings."""
 
 
 def _utc_now() -> datetime:

@@ -39,7 +39,7 @@ from relay.vault import Vault
 
 log = logging.getLogger(__name__)
 
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 3.0
 _GAP_SECONDS = 0.05
 """The bell rings with every message; looking so often is often enough."""
 _RENEWALS_IN_A_LEASE = 3
