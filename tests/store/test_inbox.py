@@ -228,8 +228,7 @@ def early(wa_id: str, status: Literal["delivered", "read"]) -> Acknowledged:
 
 
 async def test_bots_are_asked_only_about_what_is_new(desk: Desk, pool: Pool) -> None:
-    """A reply task for what is new, the owner's own words and what comes late among it; none of history, none without
-    automation."""
+    """A reply task for what is new, the owner's own words and what comes late; none of history, or without automation."""
     async with pool.acquire() as conn:
         on = await add_session(conn, automation=True)
         off = await add_session(conn)
