@@ -120,9 +120,7 @@ async def test_bounds(caller: Api) -> None:
         ({"name": "Maria"}, "name"),
     ):
         refused = await caller.patch(f"{CONTACTS}/ctc_maria", json=given)
-        assert (refused.status_code, refused.json().get("path")) == (400, path), (
-            refused.text
-        )
+        assert (refused.status_code, refused.json().get("path")) == (400, path), refused.text
     assert await change(caller) == before
     assert (await change(caller, vars={"v0": None, "v1": "x" * 4094}))["vars"]["v1"] == "x" * 4094
 
