@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from bench import (
     answers,
+    answers_kills,
     backlog,
     decision,
     latency,
@@ -34,6 +35,7 @@ FIGURES: dict[str, Callable[[Plan], Awaitable[None]]] = {
     "sends": sends.measure,
     "answers": answers.measure,
     "answers-hanging": answers.measure_hanging,
+    "bot-kills": answers_kills.measure,
     "memory": rest.measure_memory,
     "sessions": sessions.measure,
     "backlog": backlog.measure,
