@@ -1,7 +1,7 @@
 """The janitor: what is too old goes, what is needed tomorrow is made. One process at a time, each hour.
 
 days ahead of `events` and `attempts` ──► made        messages, media older than a tenant keeps ──► removed
-days older than the server keeps ──► dropped          idempotency keys, counters, requests ──► removed when over
+days older than the server keeps ──► dropped          idempotency keys, counters, requests, sign-ins ──► removed when over
 """
 
 import logging
@@ -16,6 +16,7 @@ from relay.model.ids import TenantId
 from relay.model.tenant import Tenant
 from relay.store import (
     agent_calls,
+    console_sessions,
     early_receipts,
     events,
     idempotency,
@@ -77,6 +78,7 @@ class Janitor:
                 await idempotency.delete_expired(conn)
                 await rate_counters.delete_expired(conn)
                 await requests.delete_expired(conn)
+                await console_sessions.delete_expired(conn, now=self._now())
                 await reply_tasks.delete_stale(conn)
                 await early_receipts.delete_stale(conn)
                 await sandbox.delete_old(conn)

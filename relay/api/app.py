@@ -35,10 +35,12 @@ from relay.api import (
     sessions,
 )
 from relay.api.auth import Authenticator, admit
-from relay.api.docs import openapi_config, read_root
+from relay.api.console import serving, signing_in
+from relay.api.console.sign_in_limiter import SignInLimiter
+from relay.api.docs import openapi_config
 from relay.api.errors import answer_error
 from relay.api.idempotency import remember_answers
-from relay.api.limits import add_headers, make_limiter
+from relay.api.limits import add_headers, make_limiter, open_storage
 from relay.api.request import Request
 from relay.api.services import Services
 from relay.api.wire import JsonBody
@@ -164,7 +166,17 @@ ROUTES: list[ControllerRouterHandler] = [
     health.read_liveness,
     health.read_readiness,
     metrics.read_metrics,
-    read_root,
+    Router(
+        "/api/v1/console",
+        route_handlers=[
+            signing_in.create_console_session,
+            signing_in.read_console_session,
+            signing_in.delete_console_session,
+        ],
+        tags=["console"],
+    ),
+    serving.read_console,
+    serving.read_console_file,
 ]
 
 
@@ -175,7 +187,14 @@ def create_app(services: Services) -> Litestar:
     limiter = make_limiter(services.config.limits)
     return Litestar(
         ROUTES,
-        state=State({"services": services, "authenticator": authenticator, "limiter": limiter}),
+        state=State(
+            {
+                "services": services,
+                "authenticator": authenticator,
+                "limiter": limiter,
+                "sign_in_limiter": SignInLimiter(open_storage(services.config.limits)),
+            }
+        ),
         request_class=Request,
         dto=JsonBody,
         return_dto=None,

@@ -6,6 +6,8 @@
       ├─ found in this process within the last seconds ──────────────► as then
       └─ SHA-256 ──► api_keys ──► unknown, revoked, expired ─────────► 401
                                 └► tenant and scopes; no tenant: operator
+    neither header: the console's cookie ──► console_sessions ──► the key that signed in
+      └─ what is not a look must come from the console's own page ───► 403
 
 Every route asks for a key unless its `opt` is `PUBLIC`; `opt=requires(Scope.…)` asks for a scope on top. It is one
 hook before the handler, not Litestar's guards: those copy the handler at every call, a tenth of a request's time.
@@ -14,18 +16,21 @@ A change of keys rings the doorbell `keys`, on which every process forgets what 
 
 import hmac
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import Any, TypeAlias
 
 from litestar.connection import Request
 
+from relay.api.console.cookie import find_token
+from relay.api.console.same_origin import SAFE_METHODS, check_same_origin
+from relay.api.console.signed_in import find_signed_in, principal_of
 from relay.api.limits import RequestLimiter
 from relay.loops import Bell
 from relay.model.api_key import digest, is_key
 from relay.model.errors import Forbidden, InvalidInput, NotFound, Unauthenticated
-from relay.model.ids import KeyId, TenantId
-from relay.model.tenant import Principal, Scope
+from relay.model.ids import TenantId
+from relay.model.tenant import OPERATOR, Principal, Scope
 from relay.store.keys import find_key_by_hash
 from relay.store.pool import Pool
 
@@ -38,9 +43,8 @@ OPERATOR_ONLY: Opt = {"operator_only": True}
 
 _REMEMBER_SECONDS = 5.0
 _REMEMBER_MOST = 10_000
-_OPERATOR = Principal(
-    key_id=KeyId("operator"), tenant_id=None, scopes=frozenset({Scope.ADMIN}), expires_at=None
-)
+_COOKIE = b"cookie "
+"""Before what is remembered of a cookie: a key's digest never counts as one, nor the other way."""
 
 
 class Authenticator(Bell):
@@ -49,7 +53,7 @@ class Authenticator(Bell):
     def __init__(self, pool: Pool, *, operator_key: str | None, now: Callable[[], datetime]) -> None:
         super().__init__()
         self._pool = pool
-        self._operator = None if operator_key is None else digest(operator_key)
+        self.operator_hash = None if operator_key is None else digest(operator_key)
         self._now = now
         self._found: dict[bytes, tuple[Principal | None, float]] = {}
         self._generation = 0
@@ -60,41 +64,61 @@ class Authenticator(Bell):
         self._found.clear()
 
     async def authenticate(self, headers: Iterable[tuple[bytes, bytes]]) -> Principal:
+        """By key or, where there is none, by the console's cookie. Raises Unauthenticated."""
+        text = _find_key_in(headers)
+        if text is not None:
+            return await self.authenticate_key(text)
+        token = find_token(headers)
+        if token is not None:
+            return await self._authenticate_cookie(token)
+        raise Unauthenticated(
+            "Send an API key in the header `Authorization: Bearer …` or `X-Api-Key`.", code="key_missing"
+        )
+
+    async def authenticate_key(self, text: str) -> Principal:
         """Raises Unauthenticated."""
-        text = _key_in(headers)
         hash_ = digest(text)
-        if self._operator is not None and hmac.compare_digest(hash_, self._operator):
-            return _OPERATOR
+        if self.operator_hash is not None and hmac.compare_digest(hash_, self.operator_hash):
+            return OPERATOR
         if not is_key(text):
             raise Unauthenticated("The API key is misspelled.", code="key_malformed")
-        principal = await self._find(hash_)
+        principal = await self._find(hash_, lambda: self._look_up_key(hash_))
         if principal is None:
             raise Unauthenticated("The API key is unknown or revoked.", code="key_unknown")
         if principal.expires_at is not None and principal.expires_at <= self._now():
             raise Unauthenticated("The API key has expired.", code="key_expired")
         return principal
 
-    async def _find(self, hash_: bytes) -> Principal | None:
-        known = self._found.get(hash_)
+    async def _authenticate_cookie(self, token: str) -> Principal:
+        principal = await self._find(_COOKIE + digest(token), lambda: self._look_up_cookie(token))
+        if principal is None or principal.expires_at is None or principal.expires_at <= self._now():
+            raise Unauthenticated("You are signed out; sign in again.", code="signed_out")
+        return principal
+
+    async def _find(
+        self, named: bytes, look_up: Callable[[], Awaitable[Principal | None]]
+    ) -> Principal | None:
+        known = self._found.get(named)
         if known is not None and known[1] > time.monotonic():
             return known[0]
         generation = self._generation
-        principal = await self._look_up(hash_)
+        principal = await look_up()
         if generation == self._generation:
             if len(self._found) >= _REMEMBER_MOST:
                 self._found.clear()
-            self._found[hash_] = (principal, time.monotonic() + _REMEMBER_SECONDS)
+            self._found[named] = (principal, time.monotonic() + _REMEMBER_SECONDS)
         return principal
 
-    async def _look_up(self, hash_: bytes) -> Principal | None:
+    async def _look_up_key(self, hash_: bytes) -> Principal | None:
         async with self._pool.acquire() as conn:
-            key = await find_key_by_hash(conn, hash_)
-        if key is None or key.revoked_at is not None:
-            return None
-        return Principal(key_id=key.id, tenant_id=key.tenant_id, scopes=key.scopes, expires_at=key.expires_at)
+            return principal_of(await find_key_by_hash(conn, hash_))
+
+    async def _look_up_cookie(self, token: str) -> Principal | None:
+        async with self._pool.acquire() as conn:
+            return await find_signed_in(conn, token, operator_hash=self.operator_hash, now=self._now())
 
 
-def _key_in(headers: Iterable[tuple[bytes, bytes]]) -> str:
+def _find_key_in(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     for name, value in headers:
         if name == b"x-api-key":
             return value.decode("latin-1").strip()
@@ -102,9 +126,7 @@ def _key_in(headers: Iterable[tuple[bytes, bytes]]) -> str:
             scheme, _, text = value.partition(b" ")
             if scheme.lower() == b"bearer":
                 return text.decode("latin-1").strip()
-    raise Unauthenticated(
-        "Send an API key in the header `Authorization: Bearer …` or `X-Api-Key`.", code="key_missing"
-    )
+    return None
 
 
 async def admit(request: Request[Any, Any, Any]) -> None:
@@ -126,11 +148,14 @@ async def admit(request: Request[Any, Any, Any]) -> None:
 
 
 async def identify(request: Request[Any, Any, Any]) -> Principal:
-    """The principal of a request, found once. Raises Unauthenticated."""
+    """The principal of a request, found once. Raises Unauthenticated, and Forbidden for another site's page."""
     scope = request.scope
     if scope.get("user") is None:
         authenticator: Authenticator = request.app.state["authenticator"]
-        scope["user"] = await authenticator.authenticate(scope["headers"])
+        found = await authenticator.authenticate(scope["headers"])
+        if found.console and scope["method"] not in SAFE_METHODS:
+            check_same_origin(scope["headers"])
+        scope["user"] = found
     principal: Principal = scope["user"]
     return principal
 

@@ -9,13 +9,12 @@ What Litestar cannot know is added to what it makes:
 import copy
 from typing import Any
 
-from litestar import Router, get
+from litestar import Router
 from litestar.connection import Request
 from litestar.enums import MediaType, OpenAPIMediaType
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
-from litestar.response import Redirect
 from litestar.routes import HTTPRoute
 from litestar.serialization import encode_json
 
@@ -58,12 +57,6 @@ _REFUSALS_WITH_KEY = {
     "403": "The key lacks the scope.",
     "404": "No such thing, or another company's.",
 }
-
-
-@get("/", opt=PUBLIC, include_in_schema=False)
-async def read_root() -> Redirect:
-    """There is nothing to see at the root itself."""
-    return Redirect("/docs")
 
 
 def openapi_config(version: str) -> OpenAPIConfig:

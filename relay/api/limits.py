@@ -84,6 +84,11 @@ def make_limiter(config: Limits) -> RequestLimiter | None:
         raise ConfigError(
             f"limits.requests: {config.requests!r} is no limit; write it as `100/second` or `2000/minute`."
         ) from None
+    return RequestLimiter(items, open_storage(config))
+
+
+def open_storage(config: Limits) -> Storage:
+    """Where it is counted. Raises ConfigError."""
     try:
         # For a redis:// storage: the client that is installed with us. Other storages pass it over.
         storage = storage_from_string(config.storage, wrap_exceptions=True, implementation="redispy")
@@ -91,4 +96,4 @@ def make_limiter(config: Limits) -> RequestLimiter | None:
         raise ConfigError(f"limits.storage: {error}") from None
     if not isinstance(storage, Storage):
         raise ConfigError("limits.storage: needs an asynchronous storage, as `async+memory://`.")
-    return RequestLimiter(items, storage)
+    return storage

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Response, post
 from litestar.params import JSONBody
-from msgspec import UNSET, Meta, UnsetType, field
+from msgspec import UNSET, Meta, UnsetType, field, structs
 
 from relay.api.accept import Sending
 from relay.api.auth import requires
@@ -47,8 +47,11 @@ class SendIn(In, frozen=True, kw_only=True):
     mentions: Annotated[list[Annotated[str, Meta(max_length=100)]], Meta(max_length=1024)] = field(
         default_factory=list
     )
-    by_person: bool = False
-    """A person wrote this: the bot keeps quiet in that chat for the session's `bot.pauseSeconds`."""
+    by_person: bool | UnsetType = UNSET
+    """A person wrote this: the bot keeps quiet in that chat for the session's `bot.pauseSeconds`.
+
+    Left out it is true for who is signed in at the console, and false for a key.
+    """
     company_id: str | None = None
 
 
@@ -67,6 +70,8 @@ class SendOut(Out, frozen=True, kw_only=True):
 )
 async def send_message(request: Request, data: JSONBody[SendIn]) -> Response[SendOut]:
     services = request.services
+    if request.principal.console and data.by_person is UNSET:
+        data = structs.replace(data, by_person=True)
     tenant_id = request.principal.tenant_id
     if tenant_id is not None and data.company_id not in (None, tenant_id):
         raise NotFound("There is no such company.")
@@ -157,7 +162,7 @@ async def _message(services: Services, sending: Sending, data: SendIn, message_i
         tenant_id=sending.tenant_id,
         session_id=sending.id,
         chat=chat,
-        origin=Origin.PERSON if data.by_person else Origin.API,
+        origin=Origin.PERSON if data.by_person is True else Origin.API,
         type=data.type,
         content=content,
         reply_to=data.reply_to,

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 from relay.api.accept import Acceptor
 from relay.api.agent_trials import AgentTrials
+from relay.api.console.files import PageFile, shipped_files
 from relay.api.readiness import Readiness
 from relay.api.remembered import Remembered
 from relay.api.rule_checks import RuleChecks
@@ -19,7 +20,7 @@ from relay.egress.fetch import http_client
 from relay.egress.guard import AddressGuard
 from relay.replies.agents.caller import Caller
 from relay.replies.library import Library
-from relay.replies.rule_files import RuleFiles
+from relay.replies.reading.rule_files import RuleFiles
 from relay.store.blobs import Blobs
 from relay.store.doorbell import Doorbell
 from relay.store.pool import Pool
@@ -54,6 +55,11 @@ class Services(Struct, frozen=True, kw_only=True, dict=True):
     def telemetry(self) -> Telemetry:
         """What this process counts of itself."""
         return Telemetry(self.pool)
+
+    @cached_property
+    def console_files(self) -> dict[str, PageFile]:
+        """The console's page, as it was at the first look."""
+        return shipped_files()
 
     @cached_property
     def readiness(self) -> Readiness:

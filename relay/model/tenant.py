@@ -54,3 +54,9 @@ class Principal(Struct, frozen=True, kw_only=True):
     tenant_id: TenantId | None
     scopes: frozenset[Scope]
     expires_at: datetime | None = None
+    console: bool = False
+    """A person who has signed in at the console with that key."""
+
+
+OPERATOR = Principal(key_id=KeyId("operator"), tenant_id=None, scopes=frozenset({Scope.ADMIN}))
+"""Who comes with RELAY_OPERATOR_KEY."""

@@ -57,6 +57,15 @@ async def find_key_by_hash(conn: Connection, hash_: bytes) -> ApiKey | None:
     return None if row is None else _key(row)
 
 
+_FIND = "SELECT * FROM api_keys WHERE id = $1"
+
+
+async def find_key(conn: Connection, key_id: KeyId) -> ApiKey | None:
+    """The key behind a caller who is known already; revoked and expired ones too."""
+    row = await conn.fetchrow(_FIND, key_id)
+    return None if row is None else _key(row)
+
+
 _LIST = """
     SELECT * FROM api_keys
     WHERE (tenant_id = $1 OR $1 IS NULL) AND (id < $2 OR $2 IS NULL)

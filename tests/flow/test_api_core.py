@@ -289,8 +289,10 @@ async def test_a_stored_operator_key_is_the_operator(api: Api, pool: Pool) -> No
 
 
 PUBLIC_ROUTES = {
-    *("/docs", "/docs/openapi.json", "/docs/{path}", "/livez", "/readyz", "/metrics", "/"),
+    *("/docs", "/docs/openapi.json", "/docs/{path}", "/livez", "/readyz", "/metrics", "/", "/console/{path}"),
     "/api/v1/rules/schema",
+    # To sign in; the other methods ask who is there.
+    "/api/v1/console/session",
 }
 
 
