@@ -5,7 +5,7 @@
 
 Each of the 200 is a real process and a real SIGKILL in the middle of its work. Two things are quicker than in life:
 the dying ones are forks (see `killed_responder.py`), and the leases of the dead are ended by the test, not by waiting.
-`test_bots.py` has a kill with the supervisor's own restart and the whole lease.
+`test_bots_restarts.py` has a kill with the supervisor's own restart and the whole lease.
 """
 
 import asyncio
