@@ -9,8 +9,8 @@ from typing import Any
 from relay.model.ids import MessageId
 from relay.replies.library import Library
 from relay.replies.outcome import HttpAnswer, HttpCall, Need, Outcome, Planned, PluginAnswer
+from relay.replies.reading.rule_files import RuleFiles
 from relay.replies.responder import LEASE_SECONDS, Responder
-from relay.replies.rule_files import RuleFiles
 from relay.replies.situation import Situation
 from relay.replies.slow_lane import SlowLane
 from relay.store import rule_sets

@@ -36,7 +36,7 @@ from relay.model.errors import (
     RelayError,
     Unauthenticated,
 )
-from relay.replies.problems import RulesInvalid
+from relay.replies.reading.problems import RulesInvalid
 from relay.store.pool import DATABASE_AWAY
 
 log = logging.getLogger(__name__)

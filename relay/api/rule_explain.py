@@ -23,9 +23,9 @@ from relay.model.session import Session
 from relay.model.tenant import Scope
 from relay.replies import schema
 from relay.replies.book import Book, compile_set, make_book
-from relay.replies.check import read_rules
 from relay.replies.outcome import Note, Outcome, Planned, Verdict
-from relay.replies.scalars import read_instant
+from relay.replies.reading.check import read_rules
+from relay.replies.reading.scalars import read_instant
 from relay.replies.trial import Trial, TrialState
 from relay.store import sessions, tenants
 

@@ -10,7 +10,7 @@ from relay.api.errors import RulesRefused
 from relay.api.request import Request
 from relay.model.errors import InvalidInput
 from relay.replies import schema
-from relay.replies.check import read_rules
+from relay.replies.reading.check import read_rules
 from relay.replies.rule_tests import TestResult, run_tests
 
 # Paths below /rules that are no rule set's.

@@ -6,7 +6,7 @@ from typing import Any
 from litestar import Response, get
 
 from relay.api.auth import PUBLIC
-from relay.replies.json_schema import make_schema
+from relay.replies.reading.json_schema import make_schema
 
 _HEADERS = {"Cache-Control": "public, max-age=3600", "Access-Control-Allow-Origin": "*"}
 

@@ -18,17 +18,17 @@ from relay.model.errors import ConfigError
 from relay.model.message import MessageType
 from relay.replies import schema
 from relay.replies.book import Book, compile_set, make_book
-from relay.replies.check import check as check_rules
-from relay.replies.check import read_rules
-from relay.replies.json_schema import make_schema
 from relay.replies.outcome import Emitted, Outcome
-from relay.replies.parse import parse
-from relay.replies.problems import RulesInvalid
-from relay.replies.rule_files import find_rule_files, read_bounded
+from relay.replies.reading.check import check as check_rules
+from relay.replies.reading.check import read_rules
+from relay.replies.reading.json_schema import make_schema
+from relay.replies.reading.parse import parse
+from relay.replies.reading.problems import RulesInvalid
+from relay.replies.reading.rule_files import find_rule_files, read_bounded
+from relay.replies.reading.scalars import read_anything, read_instant
+from relay.replies.reading.yaml_nodes import Scalar
 from relay.replies.rule_tests import run_tests, text_of
-from relay.replies.scalars import read_anything, read_instant
 from relay.replies.trial import Trial
-from relay.replies.yaml_nodes import Scalar
 
 _NOTE_COLUMNS = {"RULE": "rule", "RESULT": "code", "WHY": "detail"}
 

@@ -27,7 +27,7 @@ from relay.replies.outcome import (
 )
 from relay.replies.rendering import plan_reply
 from relay.replies.situation import Situation
-from relay.replies.templates import TemplateFailed, values_of
+from relay.replies.templates.render import TemplateFailed, values_of
 
 _WAIT_MOST_SECONDS = 600.0
 _TYPING_MOST_SECONDS = 60.0

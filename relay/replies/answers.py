@@ -13,9 +13,9 @@ from msgspec import Struct
 from relay.model.event import Event
 from relay.model.ids import MessageId, SessionId, TenantId, new_message_id
 from relay.replies.events import automation_event
+from relay.replies.matching.text import digest_of
 from relay.replies.outcome import Cause, Outcome, Planned
 from relay.replies.situation import Situation
-from relay.replies.text import digest_of
 from relay.store import agent_turns, bot_chats, bot_states, facts, outbox, outgoing, shadow_decisions
 from relay.store.agent_turns import NewTurn
 from relay.store.bot_states import ChatSaid, ContactChange

@@ -12,11 +12,11 @@ from msgspec import Struct
 
 from relay.plugin import Abilities
 from relay.replies import schema
-from relay.replies.hours import Calendar
-from relay.replies.match import Matcher, digits_of
+from relay.replies.matching.hours import Calendar
+from relay.replies.matching.match import Matcher, digits_of
+from relay.replies.matching.text import fold
 from relay.replies.situation import Incoming
-from relay.replies.templates import Templates
-from relay.replies.text import fold
+from relay.replies.templates.render import Templates
 
 
 class Compiled(Struct, frozen=True, kw_only=True, dict=True):

@@ -12,11 +12,11 @@ from typing import Any
 
 from msgspec import structs
 
-from relay.replies import conditions
 from relay.replies.actions import Ends, Run
 from relay.replies.book import Book, Compiled, Entry
 from relay.replies.flows import Conversation
 from relay.replies.guards import find_guard
+from relay.replies.matching import conditions
 from relay.replies.outcome import (
     AgentTurn,
     AskPlugins,

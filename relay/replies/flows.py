@@ -16,11 +16,11 @@ from msgspec import structs
 
 from relay.replies import schema
 from relay.replies.actions import Ends, Go, Run
-from relay.replies.match import find_regex
+from relay.replies.matching.match import find_regex
+from relay.replies.matching.text import fold
 from relay.replies.outcome import Need
 from relay.replies.situation import FlowState
-from relay.replies.templates import TemplateFailed
-from relay.replies.text import fold
+from relay.replies.templates.render import TemplateFailed
 
 _MOST_STEPS = 50
 """In one decision: a flow that runs in a circle ends."""

@@ -5,9 +5,9 @@ Asked in this order; the first that holds is the answer.
 
 from datetime import timedelta
 
+from relay.replies.matching.text import digest_of
 from relay.replies.outcome import Note
 from relay.replies.situation import Situation
-from relay.replies.text import digest_of
 
 _ECHO_SECONDS = 5.0
 _MINUTE, _HOUR = 60.0, 3600.0

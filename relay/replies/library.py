@@ -15,10 +15,10 @@ from msgspec import Struct
 from relay.model.ids import TenantId
 from relay.plugin import Abilities
 from relay.replies.book import Book, Compiled, compile_set, make_book
-from relay.replies.check import read_rules
-from relay.replies.problems import RulesInvalid
-from relay.replies.rule_files import RuleFiles
-from relay.replies.text import fold
+from relay.replies.matching.text import fold
+from relay.replies.reading.check import read_rules
+from relay.replies.reading.problems import RulesInvalid
+from relay.replies.reading.rule_files import RuleFiles
 from relay.store import rule_sets
 from relay.store.pool import Connection
 from relay.store.rule_sets import InForce

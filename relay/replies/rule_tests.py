@@ -13,8 +13,8 @@ from msgspec import Struct, structs
 from relay.replies import schema
 from relay.replies.book import Book, compile_set, make_book
 from relay.replies.outcome import Outcome, Planned
+from relay.replies.reading.wording import quote
 from relay.replies.trial import Trial, TrialState
-from relay.replies.wording import quote
 
 _SECONDS = 5.0
 _TOO_SLOW = f"The tests take more than {_SECONDS:g} seconds of work: this was not tried."

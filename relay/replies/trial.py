@@ -14,7 +14,8 @@ from relay.model.session import BotSettings
 from relay.replies import schema
 from relay.replies.book import Book, Compiled, compile_set, make_book
 from relay.replies.decide import decide
-from relay.replies.match import digits_of
+from relay.replies.matching.match import digits_of
+from relay.replies.matching.text import digest_of
 from relay.replies.outcome import (
     AskAction,
     AskCondition,
@@ -28,7 +29,6 @@ from relay.replies.outcome import (
     PluginAnswer,
 )
 from relay.replies.situation import ChatState, Contact, FlowState, Incoming, Said, Situation
-from relay.replies.text import digest_of
 
 _MONDAY_NOON = datetime(2026, 1, 5, 12, 0)  # noqa: DTZ001 - in the rule set's own time zone
 _GROUP = "120363000000000001@g.us"

@@ -15,8 +15,8 @@ from relay.replies.library import Library
 from relay.replies.outcome import HttpCall, Need, Planned
 from relay.replies.outgoing_files import OutgoingFiles
 from relay.replies.plugin_host import PluginHost
+from relay.replies.reading.rule_files import RuleFiles
 from relay.replies.responder import LEASE_SECONDS, Responder
-from relay.replies.rule_files import RuleFiles
 from relay.replies.situation import Situation
 from relay.replies.slow_lane import SlowLane
 from relay.roles.base import Base

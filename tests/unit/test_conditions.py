@@ -9,8 +9,8 @@ import pytest
 
 from relay.model.ids import ContactId
 from relay.replies import schema
-from relay.replies.conditions import check
-from relay.replies.hours import Calendar
+from relay.replies.matching.conditions import check
+from relay.replies.matching.hours import Calendar
 from relay.replies.outcome import AskCondition
 from relay.replies.situation import Situation
 from tests.unit.bot_situations import MONDAY_NOON, contact, incoming, situation

@@ -21,10 +21,10 @@ from relay.plugin.loading import load_plugins
 from relay.plugin.storage import MemoryStorage
 from relay.plugin.testing import AT, load
 from relay.replies.book import compile_set, make_book
-from relay.replies.check import read_rules
 from relay.replies.decide import decide
 from relay.replies.outcome import Decision, Outcome
 from relay.replies.plugin_host import PluginHost, PluginNeed
+from relay.replies.reading.check import read_rules
 from relay.replies.situation import Situation
 from relay.store.pool import Pool
 from tests.plugin_samples import SITUATION

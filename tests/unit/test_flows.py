@@ -1,7 +1,7 @@
 """Flows in conversations: what a step does with an answer, and where it leads."""
 
-from relay.replies.check import read_rules
 from relay.replies.outcome import Outcome
+from relay.replies.reading.check import read_rules
 from relay.replies.rule_tests import text_of
 from relay.replies.schema import Given
 from relay.replies.trial import Trial

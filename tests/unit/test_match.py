@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from relay.replies import match_index
-from relay.replies.match import Matcher, check_regex, digits_of, find_regex
+from relay.replies.matching import index as match_index
+from relay.replies.matching.match import Matcher, check_regex, digits_of, find_regex
 from tests.unit.bot_situations import contact, entry, incoming
 
 HOLDS: dict[str, tuple[dict[str, Any], str]] = {

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from rapidfuzz.distance import OSA
 
 from relay.replies import schema
-from relay.replies.match import Matcher
+from relay.replies.matching.match import Matcher
+from relay.replies.matching.text import normalize
 from relay.replies.situation import Contact, Incoming
-from relay.replies.text import normalize
 from tests.unit.bot_situations import Entry, contact, entry, incoming
 
 _WORDS = [

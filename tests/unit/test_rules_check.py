@@ -5,8 +5,8 @@ import time
 import msgspec
 import pytest
 
-from relay.replies.check import read_rules
-from relay.replies.problems import RulesInvalid
+from relay.replies.reading.check import read_rules
+from relay.replies.reading.problems import RulesInvalid
 
 GOOD = """\
 version: 1

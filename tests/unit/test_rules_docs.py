@@ -15,10 +15,12 @@ from msgspec import inspect, structs
 
 from relay.model.message import MessageType
 from relay.model.session import BotSettings
-from relay.replies import actions, decide, flows, match_regex, rule_tests, schema, yaml_nodes
-from relay.replies.check import read_rules
+from relay.replies import actions, decide, flows, rule_tests, schema
+from relay.replies.matching import regex as match_regex
+from relay.replies.reading import yaml_nodes
+from relay.replies.reading.check import read_rules
 from relay.replies.rule_tests import run_tests, text_of
-from relay.replies.template_filters import FILTERS
+from relay.replies.templates.filters import FILTERS
 from relay.replies.trial import Trial
 from relay.store import rule_sets
 

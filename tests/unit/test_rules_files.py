@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.replies.rule_files import RuleFiles
+from relay.replies.reading.rule_files import RuleFiles
 
 
 def text(reply: str) -> str:

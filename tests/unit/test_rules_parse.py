@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from relay.replies import schema
-from relay.replies.parse import parse
-from relay.replies.problems import RulesInvalid
+from relay.replies.reading.parse import parse
+from relay.replies.reading.problems import RulesInvalid
 from relay.replies.schema import RuleSet
 
 HEAD = "version: 1\n"

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 import yaml
 
-from relay.replies.json_schema import make_schema
-from relay.replies.parse import parse
-from relay.replies.problems import RulesInvalid
+from relay.replies.reading.json_schema import make_schema
+from relay.replies.reading.parse import parse
+from relay.replies.reading.problems import RulesInvalid
 
 SHIPPED = Path(__file__).parents[2] / "docs" / "rules.schema.json"
 SCHEMA = make_schema()

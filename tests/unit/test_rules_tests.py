@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from relay.replies.check import read_rules
+from relay.replies.reading.check import read_rules
 from relay.replies.rule_tests import TestResult, fits, run_tests
 
 RULES = """\

@@ -12,9 +12,9 @@ import pytest
 from relay import first_start
 from relay.replies import schema
 from relay.replies.book import compile_set, make_book
-from relay.replies.check import read_rules
 from relay.replies.flows import step_name
 from relay.replies.outcome import Outcome
+from relay.replies.reading.check import read_rules
 from relay.replies.rule_tests import run_tests
 from relay.replies.trial import Trial
 

@@ -8,8 +8,8 @@ import pytest
 
 from relay.model.errors import RelayError
 from relay.replies import schema
-from relay.replies.hours import Calendar
-from relay.replies.templates import TemplateFailed, Templates, check, values_of
+from relay.replies.matching.hours import Calendar
+from relay.replies.templates.render import TemplateFailed, Templates, check, values_of
 from tests.unit.bot_situations import MONDAY_NOON, contact, incoming, situation
 
 _CALENDAR = Calendar(schema.Defaults(), schema.Holidays())

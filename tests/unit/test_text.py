@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.replies.text import digest_of, fold, normalize, words_of
+from relay.replies.matching.text import digest_of, fold, normalize, words_of
 
 FOLDED = {
     "plain": ("status", "status"),

@@ -10,8 +10,8 @@ from relay.model.agent import CallOutcome
 from relay.replies import schema
 from relay.replies.agents.failure import CallFailed
 from relay.replies.agents.question import Question, situation_of
-from relay.replies.hours import Calendar
-from relay.replies.templates import TemplateFailed, Templates, check, values_of
+from relay.replies.matching.hours import Calendar
+from relay.replies.templates.render import TemplateFailed, Templates, check, values_of
 
 _TEMPLATES = Templates({})
 _PARAGRAPHS = re.compile(r"(\n[ \t]*\n)")

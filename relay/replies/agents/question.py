@@ -9,8 +9,8 @@ from msgspec import Struct
 from relay.model.agent import AnySettings
 from relay.model.ids import ContactId, SessionId, TenantId
 from relay.model.session import BotSettings
+from relay.replies.matching.text import fold
 from relay.replies.situation import ChatState, Contact, Incoming, Situation
-from relay.replies.text import fold
 from relay.store import agent_questions
 from relay.store.agent_questions import AskedSession, Asker, ToldMessage
 from relay.store.agent_turns import ClaimedTurn

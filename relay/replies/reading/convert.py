@@ -13,11 +13,11 @@ from typing import Any
 
 from msgspec import inspect, structs
 
-from relay.replies import scalars, wording
-from relay.replies.problems import Path, Problem, spell
+from relay.replies.reading import scalars, wording
+from relay.replies.reading.problems import Path, Problem, spell
+from relay.replies.reading.shapes import find_faults
+from relay.replies.reading.yaml_nodes import Entry, Items, Mapping, Node, Scalar, find_node
 from relay.replies.schema import RuleSet
-from relay.replies.shapes import find_faults
-from relay.replies.yaml_nodes import Entry, Items, Mapping, Node, Scalar, find_node
 
 BROKEN: Any = object()
 """Stands for what could not be read; the problem has been told."""

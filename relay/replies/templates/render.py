@@ -14,10 +14,10 @@ import minijinja
 import msgspec
 
 from relay.model.errors import RelayError
-from relay.replies.template_filters import FILTERS, Filters
-from relay.replies.template_grammar import Refused, check_grammar
-from relay.replies.template_values import values_of
-from relay.replies.template_work import TooMuch
+from relay.replies.templates.filters import FILTERS, Filters
+from relay.replies.templates.grammar import Refused, check_grammar
+from relay.replies.templates.values import values_of
+from relay.replies.templates.work import TooMuch
 
 __all__ = ["TemplateFailed", "Templates", "check", "values_of"]
 

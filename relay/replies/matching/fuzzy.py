@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from rapidfuzz.distance import OSA
 
-from relay.replies.match_seen import Seen
+from relay.replies.matching.seen import Seen
 
 
 class Phrases:

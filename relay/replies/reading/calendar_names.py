@@ -5,9 +5,9 @@ from datetime import date
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
-from relay.replies.problems import Path
+from relay.replies.reading.problems import Path
+from relay.replies.reading.wording import either, quote, suggest
 from relay.replies.schema import RuleSet
-from relay.replies.wording import either, quote, suggest
 
 _LEAP_YEAR = 2024
 

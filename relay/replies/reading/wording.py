@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from msgspec import inspect
 from rapidfuzz import fuzz, process, utils
 
-from relay.replies.scalars import is_nothing
+from relay.replies.reading.scalars import is_nothing
+from relay.replies.reading.yaml_nodes import Items, Mapping, Node, Scalar
 from relay.replies.schema import Duration
-from relay.replies.yaml_nodes import Items, Mapping, Node, Scalar
 
 _MEANINGS = {
     r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$": "a name (letters without accents, digits, _ . and -, at most 64)",

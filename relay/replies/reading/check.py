@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from relay.replies import schema
-from relay.replies.calendar_names import calendar_faults
-from relay.replies.convert import PROBLEMS_MOST
-from relay.replies.parse import Marks, in_order, parse
-from relay.replies.part_checks import Fault, part_faults, walk
-from relay.replies.problems import Path, Problem, RulesInvalid
-from relay.replies.wording import quote, unknown
+from relay.replies.reading.calendar_names import calendar_faults
+from relay.replies.reading.convert import PROBLEMS_MOST
+from relay.replies.reading.parse import Marks, in_order, parse
+from relay.replies.reading.part_checks import Fault, part_faults, walk
+from relay.replies.reading.problems import Path, Problem, RulesInvalid
+from relay.replies.reading.wording import quote, unknown
 
 _ENDS = frozenset({"end", "handoff"})
 _RULES = "rules"

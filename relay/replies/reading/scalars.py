@@ -10,8 +10,8 @@ import re
 from datetime import datetime
 from typing import Any
 
+from relay.replies.reading.yaml_nodes import Scalar
 from relay.replies.schema import Duration
-from relay.replies.yaml_nodes import Scalar
 
 _NOTHING = {"", "~", "null", "Null", "NULL"}
 _TRUE = {"true", "yes", "on"}

@@ -10,10 +10,10 @@ from functools import cache
 
 from msgspec import inspect
 
-from relay.replies.convert import Converter, TooManyProblems
-from relay.replies.problems import Path, Problem, RulesInvalid, spell
+from relay.replies.reading.convert import Converter, TooManyProblems
+from relay.replies.reading.problems import Path, Problem, RulesInvalid, spell
+from relay.replies.reading.yaml_nodes import Node, NotReadable, find_node, read_nodes
 from relay.replies.schema import RuleSet
-from relay.replies.yaml_nodes import Node, NotReadable, find_node, read_nodes
 
 
 class Marks:

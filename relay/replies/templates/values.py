@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from relay.replies.hours import Calendar
+from relay.replies.matching.hours import Calendar
+from relay.replies.matching.text import LOOKED_AT_CHARACTERS
 from relay.replies.situation import Situation
-from relay.replies.template_words import greeting_of
-from relay.replies.template_work import bounded
-from relay.replies.text import LOOKED_AT_CHARACTERS
+from relay.replies.templates.words import greeting_of
+from relay.replies.templates.work import bounded
 
 
 def values_of(

@@ -11,11 +11,11 @@ import msgspec
 
 from relay.model.message import MessageType
 from relay.replies import schema
-from relay.replies.calendar_names import zone_faults
-from relay.replies.pattern_checks import PatternCheck
-from relay.replies.problems import Path
-from relay.replies.templates import check as check_template
-from relay.replies.wording import quote, suggest, unknown
+from relay.replies.reading.calendar_names import zone_faults
+from relay.replies.reading.pattern_checks import PatternCheck
+from relay.replies.reading.problems import Path
+from relay.replies.reading.wording import quote, suggest, unknown
+from relay.replies.templates.render import check as check_template
 
 Fault: TypeAlias = tuple[Path, str]
 

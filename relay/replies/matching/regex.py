@@ -4,7 +4,7 @@ from typing import Any
 
 import re2
 
-from relay.replies.text import LOOKED_AT_CHARACTERS
+from relay.replies.matching.text import LOOKED_AT_CHARACTERS
 
 MAX_CHARACTERS = 1000
 MAX_SIZE = 5000

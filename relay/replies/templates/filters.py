@@ -8,8 +8,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from urllib.parse import quote
 
-from relay.replies.template_words import formatted, money_of, number_words
-from relay.replies.template_work import TooMuch, Work, part_of, rank
+from relay.replies.templates.words import formatted, money_of, number_words
+from relay.replies.templates.work import TooMuch, Work, part_of, rank
 
 _MAX_RANGE = 1000
 FUNCTIONS = frozenset({"range"})

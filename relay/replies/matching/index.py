@@ -10,9 +10,9 @@ named, and the exact look at each of them decides: slower, never wrong.
 
 import re2
 
-from relay.replies.match_parts import Anchor, Anchors, Where
-from relay.replies.match_regex import options
-from relay.replies.match_seen import Seen
+from relay.replies.matching.parts import Anchor, Anchors, Where
+from relay.replies.matching.regex import options
+from relay.replies.matching.seen import Seen
 
 _SET_BYTES = 16 << 20
 _SET_PATTERNS = 1000

@@ -13,10 +13,10 @@ from typing import Protocol
 from msgspec import Struct
 
 from relay.replies import schema
-from relay.replies.match_index import Index
-from relay.replies.match_parts import Anchors, Lists, Part, Parts, parts_of
-from relay.replies.match_regex import characters_for, check_regex, find_regex
-from relay.replies.match_seen import Seen, digits_of
+from relay.replies.matching.index import Index
+from relay.replies.matching.parts import Anchors, Lists, Part, Parts, parts_of
+from relay.replies.matching.regex import characters_for, check_regex, find_regex
+from relay.replies.matching.seen import Seen, digits_of
 from relay.replies.situation import Contact, Incoming
 
 __all__ = ["Matcher", "Watched", "check_regex", "digits_of", "find_regex"]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from relay.replies.template_filters import FILTERS, FUNCTIONS, TESTS
+from relay.replies.templates.filters import FILTERS, FUNCTIONS, TESTS
 
 MAX_CHARACTERS = 8192
 _MAX_SUMS = 32

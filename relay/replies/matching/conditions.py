@@ -10,10 +10,10 @@ import msgspec
 from msgspec import Struct
 
 from relay.replies import schema
-from relay.replies.hours import Calendar
+from relay.replies.matching.hours import Calendar
+from relay.replies.matching.text import fold
 from relay.replies.outcome import AskCondition
 from relay.replies.situation import Situation
-from relay.replies.text import fold
 
 Failed = tuple[str, str]
 """A stable code and a sentence."""

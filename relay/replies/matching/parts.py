@@ -11,10 +11,10 @@ from typing import Literal
 from msgspec import Struct
 
 from relay.replies import schema
-from relay.replies.match_fuzzy import Phrases
-from relay.replies.match_regex import Regex
-from relay.replies.match_seen import Seen, canonical_phone
-from relay.replies.text import fold, normalize, words_of
+from relay.replies.matching.fuzzy import Phrases
+from relay.replies.matching.regex import Regex
+from relay.replies.matching.seen import Seen, canonical_phone
+from relay.replies.matching.text import fold, normalize, words_of
 
 Lists = Mapping[str, frozenset[str]]
 Where = Literal["folded", "words", "regex", "regex_case"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from relay.replies.template_words import formatted, language_of
+from relay.replies.templates.words import formatted, language_of
 
 ALLOWANCE = 200_000
 """Characters and items that one rendering may handle."""

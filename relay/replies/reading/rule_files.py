@@ -16,10 +16,10 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from relay.replies.check import read_rules
-from relay.replies.problems import Problem, RulesInvalid
+from relay.replies.reading.check import read_rules
+from relay.replies.reading.problems import Problem, RulesInvalid
+from relay.replies.reading.yaml_nodes import BYTES_MOST
 from relay.replies.schema import RuleSet
-from relay.replies.yaml_nodes import BYTES_MOST
 
 _log = logging.getLogger(__name__)
 _SUFFIXES = frozenset({".yaml", ".yml"})

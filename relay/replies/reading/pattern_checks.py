@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import re2
 
 from relay.replies import schema
-from relay.replies.match_regex import check_regex, options
-from relay.replies.problems import Path
+from relay.replies.matching.regex import check_regex, options
+from relay.replies.reading.problems import Path
 
 Fault: TypeAlias = tuple[Path, str]
 

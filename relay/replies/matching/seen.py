@@ -2,8 +2,8 @@
 
 from functools import cached_property
 
+from relay.replies.matching.text import LOOKED_AT_CHARACTERS, fold, normalize, words_of
 from relay.replies.situation import Contact, Incoming
-from relay.replies.text import LOOKED_AT_CHARACTERS, fold, normalize, words_of
 
 _RUN_WORDS = 64
 """How many of the text's words `fuzzy` looks at."""

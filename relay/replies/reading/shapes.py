@@ -12,7 +12,7 @@ import msgspec
 from msgspec import structs
 
 from relay.replies import schema
-from relay.replies.problems import Path
+from relay.replies.reading.problems import Path
 
 Fault: TypeAlias = tuple[Path, str]
 """Where below the part, and a sentence."""

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import yaml
 from msgspec import Struct
 
-from relay.replies.problems import Path
+from relay.replies.reading.problems import Path
 
 BYTES_MOST = 256 * 1024
 NODES_MOST = 20_000
