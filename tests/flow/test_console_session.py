@@ -212,6 +212,15 @@ async def test_use_renews_it(timed: Api, clock: Clock, pool: Pool) -> None:
     assert (await browser.get(SESSION)).status_code == 401
 
 
+async def test_who_is_remembered(timed: Api, clock: Clock) -> None:
+    """Signed in for 12 hours without a word, and not a moment longer for being used."""
+    browser = await sign_in(timed, await timed.make_key(await timed.make_tenant()), remember=True)
+    for hours, status in ((11, 200), (11.99, 200), (12, 401)):
+        clock.set(hours=hours)
+        await forget(timed)
+        assert (await browser.get(SESSION)).status_code == status
+
+
 async def test_it_ends_with_its_key(timed: Api, clock: Clock, pool: Pool) -> None:
     """Revoked, expired, replaced without overlap, or gone with its company: at once, though it was just in use."""
     company_id = await timed.make_tenant()

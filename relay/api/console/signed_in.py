@@ -1,6 +1,7 @@
 """A cookie's text leads to the key that signed in, and lives as that key does.
 
 sign-in ──► 30 minutes ──► used? 30 minutes from then ──► … ──► 12 hours after the sign-in at the latest
+   └─ who wants to be remembered: those 12 hours, used or not
               └──► revoked, expired or deleted key, another RELAY_OPERATOR_KEY: nobody is signed in
 """
 
@@ -25,7 +26,7 @@ _RENEW_AFTER = timedelta(minutes=1)
 
 
 async def sign_in(
-    conn: Connection, principal: Principal, *, operator_hash: bytes | None, now: datetime
+    conn: Connection, principal: Principal, *, remember: bool, operator_hash: bytes | None, now: datetime
 ) -> str:
     """The text of a new cookie for whoever has shown a key. `operator_hash` is the digest of the environment's key."""
     token = new_key()
@@ -34,7 +35,7 @@ async def sign_in(
         key_id=None if by_environment else principal.key_id,
         operator_proof=_proof(token, operator_hash) if by_environment else None,
         created_at=now,
-        expires_at=now + _IDLE,
+        expires_at=now + (_MOST if remember else _IDLE),
     )
     await console_sessions.insert_session(conn, digest(token), session)
     return token

@@ -35,7 +35,7 @@ class SignIn(In, frozen=True, kw_only=True):
     key: Annotated[str, Meta(max_length=1000)]
     """An API key."""
     remember: bool = False
-    """Keep the cookie when the browser is closed; it ends no later for that."""
+    """For 12 hours, also when the browser is closed and when nothing is done for half an hour."""
 
 
 class SignedIn(Out, frozen=True, kw_only=True):
@@ -55,7 +55,13 @@ async def create_console_session(request: Request, data: JSONBody[SignIn]) -> Re
     services = request.services
     async with services.pool.acquire() as conn:
         who = await _who(conn, principal)
-        token = await sign_in(conn, principal, operator_hash=authenticator.operator_hash, now=services.now())
+        token = await sign_in(
+            conn,
+            principal,
+            remember=data.remember,
+            operator_hash=authenticator.operator_hash,
+            now=services.now(),
+        )
     cookie = cookie_of(
         token,
         secure=is_https(request.scope),
