@@ -83,12 +83,20 @@ async def resume_chat(
     return bool(await conn.fetchval(_RESUME, tenant_id, session_id, chat, now))
 
 
+# What stands behind them was to wait as long as they; where it waits for its budget, it is postponed anew.
 _CANCEL = """
-    UPDATE whatsapp_messages
-    SET status = 'failed', error = 'cancelled',
-        history = history || jsonb_build_array(jsonb_build_object('status', 'failed', 'at', now()))
-    WHERE session_id = $1 AND chat = $2 AND status = 'queued' AND origin = 'bot'
-    RETURNING *
+    WITH cancelled AS (
+        UPDATE whatsapp_messages
+        SET status = 'failed', error = 'cancelled',
+            history = history || jsonb_build_array(jsonb_build_object('status', 'failed', 'at', now()))
+        WHERE session_id = $1 AND chat = $2 AND status = 'queued' AND origin = 'bot'
+        RETURNING *
+    ), freed AS (
+        UPDATE whatsapp_messages SET due_at = NULL
+        WHERE session_id = $1 AND chat = $2 AND status = 'queued' AND origin <> 'bot'
+          AND EXISTS (SELECT FROM cancelled)
+    )
+    SELECT * FROM cancelled
 """
 
 

@@ -18,7 +18,7 @@ from msgspec import Struct
 from relay.model.ids import MessageId, TenantId
 from relay.store.pool import Connection
 
-# Each session shows the heads among its oldest 200; a tenant's first comes before any other's second.
+# Each session shows the heads among its oldest 1,000; a tenant's first comes before any other's second.
 _CLAIM = """
     WITH RECURSIVE lane AS (
         (SELECT session_id FROM reply_tasks ORDER BY session_id LIMIT 1)
@@ -31,7 +31,7 @@ _CLAIM = """
             SELECT * FROM (
                 SELECT DISTINCT ON (chat) message_id, tenant_id, due_at FROM (
                     SELECT message_id, tenant_id, chat, due_at FROM reply_tasks
-                    WHERE session_id = lane.session_id ORDER BY message_id LIMIT 200
+                    WHERE session_id = lane.session_id ORDER BY message_id LIMIT 1000
                 ) oldest ORDER BY chat, message_id
             ) heads WHERE due_at <= now() LIMIT $1
         ) h WHERE lane.session_id IS NOT NULL

@@ -63,7 +63,7 @@ class Owner:
         assert answer.is_success, answer.text
 
 
-@pytest.mark.parametrize("way", ["phone", "request"])
+@pytest.mark.parametrize("way", ["phone", "api", "request"])
 async def test_a_person_takes_over(relay: Relay, way: str) -> None:
     """What the bot had still to say is taken back, a call and an agent's answer are not said, and events tell of it."""
     async with open_server() as server, open_sink() as sink, open_shop(relay) as shop:
