@@ -1,0 +1,44 @@
+/* The operator's choice of a company, in the top bar; kept for this tab only. It goes along with every call (api.js). */
+
+import { api } from './api.js';
+import { h } from './dom.js';
+import { t } from './i18n.js';
+
+const KEPT = 'relay.company';
+
+/** Answers {draw() → element}; chooses the one of before, or the newest. `document`'s event `relay:companies` looks again. */
+export async function chooseCompany({ signal, onChange }) {
+  const chooser = { companies: await list() };
+  const kept = sessionStorage.getItem(KEPT);
+  const first = chooser.companies.find(({ companyId }) => companyId === kept) ?? chooser.companies[0];
+  api.choose(first?.companyId ?? null);
+
+  const choose = (companyId) => {
+    sessionStorage.setItem(KEPT, companyId);
+    api.choose(companyId);
+    onChange();
+  };
+  document.addEventListener('relay:companies', async () => {
+    chooser.companies = await list();
+    const gone = !chooser.companies.some(({ companyId }) => companyId === api.company());
+    chooser.node?.replaceWith(chooser.draw());
+    if (gone) choose(chooser.companies[0]?.companyId ?? null);
+  }, { signal });
+
+  chooser.draw = () => {
+    chooser.node = h('label', { class: 'company-chooser' },
+      h('span', { class: 'soft small' }, t('shell.company')),
+      chooser.companies.length
+        ? h('select', { class: 'small', value: api.company(), onchange: (event) => choose(event.target.value) },
+          chooser.companies.map(({ companyId, name }) => h('option', { value: companyId }, name)))
+        : h('span', { class: 'company' }, t('shell.noCompany')));
+    return chooser.node;
+  };
+  return chooser;
+}
+
+async function list() {
+  const found = [];
+  for await (const page of api.all('admin/tenants', 'tenants')) found.push(...page);
+  return found;
+}

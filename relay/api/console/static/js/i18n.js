@@ -1,0 +1,105 @@
+/* Words in the reader's language, and numbers and dates as it writes them.
+
+    t('sessions.title')                       from locales/<language>/sessions.json, key `title`
+    t('sessions.count', {count: 3})           {count} is put in; with a `count`, the keys are `count.one`, `count.other`
+    has('sessions.reason.banned')             whether a loaded catalogue has it
+    sentence(error)                           an ApiError in words: `<catalogue>.errors.<code>` of any loaded catalogue,
+                                              `common` last, else the server's own sentence
+    language() → 'pt-BR' | 'en'               setLanguage(language): remembers it; `document` gets the event `relay:language`
+    load(name, …) → Promise                   catalogues, before they are used (the shell does it for a page)
+    number(12345.6, options)  dateTime(instant)  date(instant)  time(instant)  duration(seconds)
+
+The language is the one chosen here before, else the browser's: Portuguese of any country is pt-BR, all else is English.
+*/
+
+export const LANGUAGES = ['pt-BR', 'en'];
+const KEPT = 'relay.language';
+
+const catalogues = new Map(); // 'en/sessions' → {key: words}
+let chosen = startWith();
+
+export function language() {
+  return chosen;
+}
+
+export async function setLanguage(next) {
+  const names = [...new Set([...catalogues.keys()].map((key) => key.slice(key.indexOf('/') + 1)))];
+  chosen = next;
+  localStorage.setItem(KEPT, next);
+  await load(...names);
+  document.dispatchEvent(new CustomEvent('relay:language'));
+}
+
+export async function load(...names) {
+  document.documentElement.lang = chosen;
+  const missing = names.filter((name) => !catalogues.has(`${chosen}/${name}`));
+  await Promise.all(missing.map(async (name) => {
+    const key = `${chosen}/${name}`;
+    const answer = await fetch(new URL(`console/locales/${key}.json`, document.baseURI));
+    if (!answer.ok) throw new Error(`no catalogue ${key}`);
+    catalogues.set(key, await answer.json());
+  }));
+}
+
+export function has(key) {
+  return find(key) !== undefined;
+}
+
+export function t(key, values = {}) {
+  let words = find(key);
+  if (typeof values.count === 'number') {
+    words = find(`${key}.${new Intl.PluralRules(chosen).select(values.count)}`) ?? find(`${key}.other`) ?? words;
+  }
+  if (words === undefined) {
+    console.error(`no words for ${key}`);
+    return key;
+  }
+  return words.replace(/\{(\w+)\}/g, (_, name) => shown(values[name]));
+}
+
+export function sentence(error) {
+  const names = [...catalogues.keys()].filter((key) => key.startsWith(`${chosen}/`)).map((key) => key.slice(chosen.length + 1));
+  for (const name of names.filter((other) => other !== 'common').concat('common')) {
+    const words = find(`${name}.errors.${error.code}`);
+    if (words !== undefined) return words;
+  }
+  return error.detail || t('common.errors.unknown');
+}
+
+export function number(value, options) {
+  return new Intl.NumberFormat(chosen, options).format(value);
+}
+
+export function dateTime(instant) {
+  return new Intl.DateTimeFormat(chosen, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(instant));
+}
+
+export function date(instant) {
+  return new Intl.DateTimeFormat(chosen, { dateStyle: 'medium' }).format(new Date(instant));
+}
+
+export function time(instant) {
+  return new Intl.DateTimeFormat(chosen, { timeStyle: 'short' }).format(new Date(instant));
+}
+
+/** 7200 → "2 h"; in the largest unit that leaves at least one. */
+export function duration(seconds) {
+  const [unit, size] = [['day', 86400], ['hour', 3600], ['minute', 60]].find(([, one]) => seconds >= one) ?? ['second', 1];
+  return number(seconds / size, { style: 'unit', unit, unitDisplay: 'short', maximumFractionDigits: 1 });
+}
+
+function find(key) {
+  const dot = key.indexOf('.');
+  return catalogues.get(`${chosen}/${key.slice(0, dot)}`)?.[key.slice(dot + 1)];
+}
+
+function shown(value) {
+  return typeof value === 'number' ? number(value) : String(value ?? '');
+}
+
+function startWith() {
+  const kept = localStorage.getItem(KEPT);
+  if (LANGUAGES.includes(kept)) return kept;
+  return (navigator.languages ?? [navigator.language]).map((name) => (/^pt\b/i.test(name) ? 'pt-BR' : /^en\b/i.test(name) ? 'en' : null))
+    .find(Boolean) ?? 'en';
+}

@@ -1,0 +1,16 @@
+/* Every page, once, in the order of the navigation. README.md beside this folder says how one is added.
+
+    name       the hash (#/name), the catalogue (locales/…/name.json, whose `nav` is the link's text and `title` the tab's)
+    scopes     whoever has one of these sees it; [] everybody; an operator sees all
+    operator   true: operators only
+    icon       a name of icons.js
+    load       the module: export default {show(container, {params, who, signal})}
+    css        true: console/css/pages/<name>.css is loaded with it
+    uses       further catalogues whose words it shows
+    wide       true: takes the whole width
+*/
+
+export const pages = [
+  { name: 'start', scopes: [], icon: 'home', load: () => import('./pages/start.js'), css: true, uses: ['sessions'] },
+  { name: 'sessions', scopes: ['sessions'], icon: 'phone', load: () => import('./pages/sessions.js'), css: true },
+];

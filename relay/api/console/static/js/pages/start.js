@@ -1,0 +1,27 @@
+/* Start: three steps to a bot that answers, until there is one; from then on how the accounts stand, at a glance. */
+
+import { api } from '../api.js';
+import { h, replace } from '../dom.js';
+import { t } from '../i18n.js';
+import { pageHeader } from '../parts/header.js';
+import { empty, loading } from '../parts/states.js';
+import { showGuide } from './start/guide.js';
+import { showOverview } from './start/overview.js';
+
+export default {
+  async show(container, { params, who, signal }) {
+    if (!who.can('sessions')) {
+      replace(container, pageHeader({ title: t('start.noSessions.title'), text: t('start.noSessions.text') }));
+      return;
+    }
+    if (who.operator && !api.company()) {
+      replace(container, h('h1', { class: 'visually-hidden' }, t('start.title')), empty({ icon: 'building', title: t('start.noCompany.title'), text: t('start.noCompany.text') }));
+      return;
+    }
+    replace(container, loading());
+    const { sessions } = await api.get('whatsapp/sessions', { limit: 200 }, { signal });
+    const runs = sessions.some(({ status, automation, engine }) => status === 'connected' && (automation || engine !== 'sandbox'));
+    if (runs && !params.query.guide) showOverview(container, { sessions, signal });
+    else await showGuide(container, { sessions, who, signal });
+  },
+};
