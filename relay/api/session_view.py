@@ -35,9 +35,11 @@ class SessionOut(Out, frozen=True, kw_only=True):
     """Until when the QR code, or the pairing code, can be used."""
     pairing_code: str | None
     banned_until: datetime | None
+    used_today: int | None
+    """How much of `limits.perDay` is used; replies are not counted. Null in what answers a change."""
 
 
-def session_out(session: Session) -> SessionOut:
+def session_out(session: Session, *, used_today: int | None = None) -> SessionOut:
     return SessionOut(
         id=session.id,
         session_id=session.id,
@@ -59,6 +61,7 @@ def session_out(session: Session) -> SessionOut:
         qr_expires_at=session.qr_expires_at,
         pairing_code=session.pairing_code,
         banned_until=session.banned_until,
+        used_today=used_today,
     )
 
 

@@ -20,6 +20,7 @@ from relay.api.services import Services
 from relay.api.session_view import SessionOut, get_callers_session, session_out
 from relay.api.waiting import wait_for
 from relay.api.wire import In, Out
+from relay.host.budget import list_used_today
 from relay.model.errors import InvalidInput, NotSupported
 from relay.model.ids import SessionId, TenantId, new_session_id
 from relay.model.session import BotSettings, Session, SessionLimits, SessionStatus
@@ -139,14 +140,18 @@ async def list_sessions(
         rows = await sessions.list_sessions(
             conn, tenant_id, status=status, before=page.before, limit=page.fetch
         )
-    shown, next_cursor = page.cut(rows, lambda session: session.id)
-    return SessionList(sessions=[session_out(session) for session in shown], next_cursor=next_cursor)
+        shown, next_cursor = page.cut(rows, lambda session: session.id)
+        used = await list_used_today(conn, shown)
+    found = [session_out(session, used_today=used[session.id]) for session in shown]
+    return SessionList(sessions=found, next_cursor=next_cursor)
 
 
 @get("/sessions/{session_id:str}", opt=requires(Scope.SESSIONS), summary="Read a session")
 async def read_session(request: Request, session_id: FromPath[str]) -> SessionOut:
     async with request.services.pool.acquire() as conn:
-        return session_out(await get_callers_session(request, conn, session_id))
+        session = await get_callers_session(request, conn, session_id)
+        used = await list_used_today(conn, [session])
+    return session_out(session, used_today=used[session.id])
 
 
 @patch(

@@ -7,15 +7,18 @@
 Counted by the `limits` package over our own Postgres, in fixed windows that start with their first message.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerMinute
 from limits.aio.strategies import FixedWindowRateLimiter
 
 from relay.model.ids import SessionId
-from relay.model.session import SessionLimits
-from relay.store.pool import Pool
-from relay.store.rate_counters import PostgresStorage
+from relay.model.session import Session, SessionLimits
+from relay.store.pool import Connection, Pool
+from relay.store.rate_counters import PostgresStorage, list_counts
+
+_DAY = "day"
 
 
 def _windows(limits: SessionLimits, *, is_reply: bool, is_first: bool) -> list[tuple[str, RateLimitItem]]:
@@ -25,8 +28,16 @@ def _windows(limits: SessionLimits, *, is_reply: bool, is_first: bool) -> list[t
     windows: list[tuple[str, RateLimitItem]] = [("minute", RateLimitItemPerMinute(limits.per_minute))]
     if is_first:
         windows.append(("new", RateLimitItemPerDay(limits.new_contacts_per_day)))
-    windows.append(("day", RateLimitItemPerDay(limits.per_day)))
+    windows.append((_DAY, RateLimitItemPerDay(limits.per_day)))
     return windows
+
+
+async def list_used_today(conn: Connection, sessions: Sequence[Session]) -> dict[SessionId, int]:
+    """How much of its `per_day` each session has used in the day that runs."""
+    keys = {one.id: RateLimitItemPerDay(one.limits.per_day).key_for(one.id, _DAY) for one in sessions}
+    counts = await list_counts(conn, list(keys.values()))
+    # What was refused has been counted too.
+    return {one.id: min(counts.get(keys[one.id], 0), one.limits.per_day) for one in sessions}
 
 
 class Budget:

@@ -5,13 +5,14 @@ Hits that come together are counted together, in one statement: the sender asks 
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
 from limits.aio.storage import Storage
 
 from relay.model.errors import NotSupported
-from relay.store.pool import Pool
+from relay.store.pool import Connection, Pool
 
 # An expired counter starts again from this hit. It does not wait for the disk: should Postgres itself crash, the
 # last moments were not counted, and nothing worse.
@@ -28,6 +29,7 @@ _INCREMENT = """
 """
 _GET = "SELECT count FROM rate_counters WHERE key = $1 AND expires_at > now()"
 _EXPIRY = "SELECT extract(epoch FROM expires_at)::float8 FROM rate_counters WHERE key = $1"
+_LIST = "SELECT key, count FROM rate_counters WHERE key = ANY($1) AND expires_at > now()"
 _CLEAR = "DELETE FROM rate_counters WHERE key = $1"
 _DELETE_EXPIRED = "DELETE FROM rate_counters WHERE expires_at < now()"
 
@@ -104,6 +106,11 @@ class PostgresStorage(Storage):
 
     async def clear(self, key: str) -> None:
         await self._pool.execute(_CLEAR, key)
+
+
+async def list_counts(conn: Connection, keys: Sequence[str]) -> dict[str, int]:
+    """What runs, of these; what has expired or was never counted is left out."""
+    return {row["key"]: row["count"] for row in await conn.fetch(_LIST, keys)}
 
 
 async def delete_expired(conn: Any) -> None:

@@ -338,3 +338,23 @@ async def test_bot_settings(api: Api) -> None:
         refused = await caller.patch(path, json={"bot": wrong})
         assert (refused.status_code, refused.json()["path"]) == (400, f"bot.{next(iter(wrong))}"), wrong
     assert (await caller.get(path)).json()["bot"] == without["bot"]
+
+
+async def test_what_is_used_of_the_day_is_shown(live: Api) -> None:
+    """Two messages to strangers count against `perDay`, an answer to somebody who wrote does not."""
+    session_id = await link_session(live)
+    path = f"{SESSIONS}/{session_id}"
+    assert (await live.get(path)).json()["usedToday"] == 0
+    written = {"from": "+55 11 97777-0001", "text": "hi"}
+    assert (await live.post(f"{path}/sandbox/inbound", json=written)).status_code == 202
+    await until_messages(live, session_id, 1)
+    for to in ("+55 11 97777-0001", "+55 11 97777-0002", "+55 11 97777-0003"):
+        sent = await live.post(
+            "/api/v1/whatsapp/send",
+            json={"sessionId": session_id, "to": to, "type": "text", "content": "Oi"},
+            headers={"Prefer": "wait=10"},
+        )
+        assert sent.json()["status"] != "queued"
+    assert (await live.get(path)).json()["usedToday"] == 2
+    (listed,) = (await live.get(SESSIONS)).json()["sessions"]
+    assert listed["usedToday"] == 2
