@@ -8,9 +8,12 @@ import httpx
 import pytest
 
 from relay.api.console.same_origin import check_same_origin
+from relay.api.events import stream_events
 from relay.model.api_key import new_key
 from relay.model.errors import Forbidden
+from relay.model.ids import TenantId
 from relay.store import console_sessions
+from relay.store.events import BEGINNING, Filter
 from relay.store.pool import Pool
 from tests.accounts import add_session
 from tests.api_client import OPERATOR_KEY, Api, serve_api
@@ -212,6 +215,29 @@ async def test_use_renews_it(timed: Api, clock: Clock, pool: Pool) -> None:
     assert (await browser.get(SESSION)).status_code == 401
 
 
+async def test_an_open_stream_is_a_use(timed: Api, clock: Clock) -> None:
+    """Who watches without a click stays signed in; when they sign out elsewhere, the stream ends."""
+    company_id = await timed.make_tenant()
+    browser = await sign_in(timed, await timed.make_key(company_id))
+    headers = [(b"cookie", f"relay_session={token_of(browser)}".encode())]
+    authenticator = timed.app.state["authenticator"]
+    stream = stream_events(
+        timed.services,
+        TenantId(company_id),
+        BEGINNING,
+        Filter(),
+        still_allowed=lambda: authenticator.authenticate(headers),
+        heartbeat_seconds=0.001,
+    )
+    assert b"listening" in await anext(stream)
+    for minutes in range(0, 120, 29):
+        clock.set(minutes=minutes)
+        await forget(timed)
+        assert await anext(stream) == b": heartbeat\n\n"
+    assert (await browser.delete(SESSION)).status_code == 204
+    assert [chunk async for chunk in stream] == []
+
+
 async def test_who_is_remembered(timed: Api, clock: Clock) -> None:
     """Signed in for 12 hours without a word, and not a moment longer for being used."""
     browser = await sign_in(timed, await timed.make_key(await timed.make_tenant()), remember=True)
@@ -274,7 +300,7 @@ async def test_another_sites_page_changes_nothing(api: Api, pool: Pool) -> None:
     browser = await sign_in(api, await api.make_key(company_id))
     del browser.headers["X-Relay-Console"]
     async with pool.acquire() as conn:
-        _tenant, session_id = await add_session(conn, tenant_id=company_id)  # type: ignore[arg-type]
+        _tenant, session_id = await add_session(conn, tenant_id=TenantId(company_id))
     path = f"{SESSIONS}/{session_id}"
     body = '{"name": "x", "connect": false, "engine": "sandbox"}'
     for headers in REFUSED:
@@ -333,7 +359,7 @@ async def test_another_company_sees_nothing(api: Api, pool: Pool) -> None:
     """A cookie's company is its key's: another's session is not there, whatever company is named."""
     ours, theirs = await api.as_tenant("ours"), await api.as_tenant("theirs")
     async with pool.acquire() as conn:
-        _tenant, session_id = await add_session(conn, tenant_id=ours.company_id)  # type: ignore[arg-type]
+        _tenant, session_id = await add_session(conn, tenant_id=TenantId(ours.company_id))
     browser = await sign_in(api, await api.make_key(theirs.company_id))
     assert (await browser.get(f"{SESSIONS}/{session_id}")).status_code == 404
     assert (await browser.get(SESSIONS)).json()["sessions"] == []

@@ -9,4 +9,3 @@ CREATE TABLE console_sessions (
     CHECK ((key_id IS NULL) <> (operator_proof IS NULL))
 );
 CREATE INDEX console_sessions_key ON console_sessions (key_id);
-CREATE INDEX console_sessions_expired ON console_sessions (expires_at);
