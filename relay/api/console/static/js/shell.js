@@ -65,7 +65,9 @@ function sidebar({ allowed }) {
     h('nav', { class: 'nav', 'aria-label': t('shell.navigation') },
       h('ul', {}, allowed.map((page) => h('li', {},
         h('a', { href: href(page.name), 'data-page': page.name }, icon(page.icon), t(`${page.name}.nav`)))))),
-    h('div', { class: 'side-end' }, h('a', { href: 'docs' }, icon('book'), t('shell.docs'))));
+    h('div', { class: 'side-end' },
+      h('a', { href: 'docs' }, icon('book'), t('shell.docs')),
+      h('div', { class: 'preferences' }, languageSwitch(), themeSwitch())));
 }
 
 function topBar(shell) {
@@ -78,8 +80,8 @@ function topBar(shell) {
     menu,
     shell.company ? shell.company.draw() : h('span', { class: 'company', title: shell.who.keyName }, shell.who.companyName),
     h('div', { class: 'end' },
-      liveness(shell), languageSwitch(), themeSwitch(),
-      h('button', { type: 'button', class: 'quiet icon-only', 'aria-label': t('shell.signOut'), title: t('shell.signOut'), onclick: () => signOut(shell) }, icon('leave'))));
+      liveness(shell),
+      h('button', { type: 'button', class: 'quiet sign-out', onclick: () => signOut(shell) }, icon('leave'), h('span', {}, t('shell.signOut')))));
 }
 
 function liveness({ signal }) {

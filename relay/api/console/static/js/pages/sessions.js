@@ -90,7 +90,9 @@ class SessionsView {
   }
 
   put(session) {
-    this.sessions.set(session.id, { ...this.sessions.get(session.id), ...session });
+    const before = this.sessions.get(session.id);
+    // What answers a change does not say what was sent today.
+    this.sessions.set(session.id, { ...before, ...session, usedToday: session.usedToday ?? before?.usedToday ?? 0 });
     this.drawSoon();
   }
 

@@ -19,7 +19,8 @@ export default {
       return;
     }
     replace(container, loading());
-    const { sessions } = await api.get('whatsapp/sessions', { limit: 200 }, { signal });
+    const sessions = [];
+    for await (const page of api.all('whatsapp/sessions', 'sessions', {}, { signal })) sessions.push(...page);
     const runs = sessions.some(({ status, automation, engine }) => status === 'connected' && (automation || engine !== 'sandbox'));
     if (runs && !params.query.guide) showOverview(container, { sessions, signal });
     else await showGuide(container, { sessions, who, signal });

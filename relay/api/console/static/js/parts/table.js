@@ -10,12 +10,12 @@ import { h } from '../dom.js';
 
 export function table({ caption, columns, key, rows = [] }) {
   const body = h('tbody', { role: 'rowgroup' });
-  const element = h('div', { class: 'table' },
+  const element = h('div', { class: 'table' }, h('div', { class: 'frame' },
     h('table', { role: 'table' },
       h('caption', { class: 'visually-hidden' }, caption),
       h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' }, columns.map(({ title, class: kind }) => h('th', { role: 'columnheader', scope: 'col', class: kind === 'numeric' && kind },
         kind === 'actions' ? h('span', { class: 'visually-hidden' }, title) : title)))),
-      body));
+      body)));
   let shown = new Map(); // key → {tr, as}
 
   element.update = (next) => {

@@ -4,7 +4,7 @@ import { api } from '../../api.js';
 import { sentence, t } from '../../i18n.js';
 import { confirm } from '../../parts/confirm.js';
 import { openDialog } from '../../parts/dialog.js';
-import { field } from '../../parts/form.js';
+import { busy, field } from '../../parts/form.js';
 import { toast } from '../../parts/toast.js';
 import { showConnect } from './connect.js';
 import { isWaiting } from './words.js';
@@ -12,15 +12,15 @@ import { isWaiting } from './words.js';
 const at = ({ id }) => `whatsapp/sessions/${id}`;
 
 /** A linked phone needs no new code; where it was unlinked meanwhile, its code is shown. */
-export async function reconnect(session, context) {
-  const now = await tried(() => api.post(`${at(session)}/connect`));
+export async function reconnect(session, context, button) {
+  const now = await tried(button, () => api.post(`${at(session)}/connect`));
   if (!now) return;
   context.changed(now);
   if (isWaiting(now)) showConnect(now, context);
 }
 
-export async function simulateScan(session, context) {
-  const now = await tried(() => api.post(`${at(session)}/sandbox/scan`));
+export async function simulateScan(session, context, button) {
+  const now = await tried(button, () => api.post(`${at(session)}/sandbox/scan`));
   if (!now) return;
   context.changed(now);
   if (now.status === 'connected') toast(t('sessions.connectedNow', { name: now.name }));
@@ -62,9 +62,9 @@ export async function deleteSession(session, context) {
   toast(t('sessions.deleted', { name: session.name }));
 }
 
-async function tried(work) {
+async function tried(button, work) {
   try {
-    return await work();
+    return await busy(button, work);
   } catch (error) {
     if (error.name !== 'ApiError') throw error;
     toast(sentence(error), { kind: 'bad' });

@@ -26,6 +26,7 @@ export async function showConnect(session, context) {
   const dialog = openDialog({
     title: t('sessions.connect.title', { name: session.name }),
     body: (close) => { panel.close = close; return panel.element; },
+    wide: true,
     signal: context.signal,
   });
   panel.start();
@@ -35,7 +36,7 @@ export async function showConnect(session, context) {
 
 class ConnectPanel {
   constructor(session, context, signal) {
-    Object.assign(this, { session, context, signal, at: `whatsapp/sessions/${session.id}`, phase: null, shown: null });
+    Object.assign(this, { session, context, signal, at: `whatsapp/sessions/${session.id}`, phase: null, shown: null, switching: false });
     this.content = h('div', { class: 'connect' });
     this.said = h('p', { class: 'visually-hidden', role: 'status' });
     this.element = [this.content, this.said];
@@ -53,10 +54,18 @@ class ConnectPanel {
     await this.ask(() => api.post(`${this.at}/connect`, asked, { signal: this.signal }));
   }
 
-  /** Another way of linking: what is on show is given up first. */
+  /** Another way of linking: what is on show is given up first. Answers the session. */
   async connectAnew(asked) {
-    await api.post(`${this.at}/disconnect`, undefined, { signal: this.signal });
-    this.take(await api.post(`${this.at}/connect`, asked, { signal: this.signal }));
+    const connect = () => api.post(`${this.at}/connect`, asked, { signal: this.signal });
+    // Changes nothing yet, but a number that is wrong is refused here, while the old code is still on show.
+    await connect();
+    this.switching = true;
+    try {
+      await api.post(`${this.at}/disconnect`, undefined, { signal: this.signal });
+      return await connect();
+    } finally {
+      this.switching = false;
+    }
   }
 
   look() {
@@ -74,7 +83,7 @@ class ConnectPanel {
   }
 
   take(session) {
-    if (this.signal.aborted) return;
+    if (this.signal.aborted || this.switching) return;
     this.session = session;
     this.context.changed(session);
     if (session.status === 'connected') this.enter('connected', () => this.connected());
@@ -143,9 +152,9 @@ class ConnectPanel {
     const get = () => busy(button, async () => {
       const { form: around } = form.querySelector('input');
       try {
-        await this.connectAnew({ method: 'code', phone: values(around).phone || null });
+        this.take(await this.connectAnew({ method: 'code', phone: values(around).phone || null }));
       } catch (error) {
-        if (error.name === 'ApiError') showError(around, error);
+        if (error.name === 'ApiError') showError(around, { ...error, path: 'phone' });
         else if (error.name !== 'AbortError') throw error;
       }
     });

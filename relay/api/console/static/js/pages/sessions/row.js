@@ -3,7 +3,6 @@
 import { h } from '../../dom.js';
 import { number, t } from '../../i18n.js';
 import { icon } from '../../icons.js';
-import { busy } from '../../parts/form.js';
 import { phone } from '../../parts/phone.js';
 import { tag } from '../../parts/status.js';
 import { relative } from '../../parts/time.js';
@@ -14,9 +13,8 @@ import { isWaiting, reasonOf, stateBadge } from './words.js';
 
 export function columns(context) {
   return [
-    { title: t('sessions.name'), class: 'lead', cell: who },
+    { title: t('sessions.account'), class: 'lead', cell: who },
     { title: t('sessions.state'), cell: state },
-    { title: t('sessions.number'), cell: ({ phone: digits }) => h('span', { class: 'number' }, phone(digits) || '–') },
     { title: t('sessions.lastActive'), cell: ({ lastActive }) => relative(lastActive) },
     { title: t('sessions.sentToday'), cell: sentToday },
     { title: t('sessions.actions'), class: 'actions', cell: (session) => actions(session, context) },
@@ -24,9 +22,10 @@ export function columns(context) {
 }
 
 function who(session) {
-  return h('div', { class: 'stack tight' },
+  return h('div', { class: 'session-who' },
     h('strong', { class: 'session-name' }, session.name),
-    h('span', { class: 'row' },
+    session.phone && h('span', { class: 'number soft' }, phone(session.phone)),
+    h('span', { class: 'row tags' },
       session.engine === 'sandbox' && tag(t('sessions.engine.sandbox')),
       session.automation && tag(t('sessions.bot.on')),
       session.hasProxy && tag(t('sessions.proxy'))));
@@ -37,8 +36,9 @@ function state(session) {
   return h('div', { class: 'session-state' }, stateBadge(session), reason && h('p', { class: 'soft small' }, reason));
 }
 
-function sentToday({ sentToday: sent, limits: { perDay } }) {
-  const share = perDay > 0 ? Math.min(sent / perDay, 1) : 1;
+function sentToday({ usedToday: sent, limits: { perDay } }) {
+  if (sent === null || sent === undefined) return h('span', { class: 'soft' }, '–');
+  const share = perDay > 0 ? sent / perDay : 1;
   const kind = share >= 1 ? 'full' : share >= 0.8 ? 'high' : '';
   return h('div', { class: 'session-budget' },
     h('span', { class: 'number' }, t('sessions.sentOf', { sent, budget: perDay })),
@@ -61,12 +61,16 @@ function actions(session, context) {
 /** The one or two things that are most likely wanted now. */
 function main(session, context) {
   const button = (label, draw, work, kind = '') => h('button', {
-    type: 'button', class: `small ${kind}`, onclick: (event) => busy(event.currentTarget, () => work(session, context)),
+    type: 'button', class: `small ${kind}`, onclick: (event) => work(session, context, event.currentTarget),
   }, icon(draw), t(label), h('span', { class: 'visually-hidden' }, session.name));
   if (isWaiting(session)) {
+    const code = session.reason === 'waiting_for_code' ? 'sessions.showCode' : 'sessions.showQr';
+    if (session.engine !== 'sandbox') return button(code, 'qr', showConnect, 'primary');
     return [
-      session.engine === 'sandbox' && button('sessions.simulate', 'phone', simulateScan),
-      button(session.reason === 'waiting_for_code' ? 'sessions.showCode' : 'sessions.showQr', 'qr', showConnect, 'primary'),
+      button('sessions.simulate', 'phone', simulateScan, 'primary'),
+      h('button', {
+        type: 'button', class: 'small icon-only', title: t(code), 'aria-label': `${t(code)} ${session.name}`, onclick: () => showConnect(session, context),
+      }, icon('qr')),
     ];
   }
   if (session.status === 'connected') return button('sessions.disconnect', 'unlink', disconnect);

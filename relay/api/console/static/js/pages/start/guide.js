@@ -25,7 +25,7 @@ export async function showGuide(container, { sessions, who, signal }) {
 
 class Guide {
   constructor(container, { who, signal }) {
-    Object.assign(this, { who, signal, session: undefined, hasRules: false, chat: null, drawn: '' });
+    Object.assign(this, { who, signal, session: undefined, ruleSet: null, chat: null, drawn: '' });
     this.steps = h('ol', { class: 'guide' });
     this.after = h('div', { class: 'stack' });
     replace(container, pageHeader({ title: t('start.hello'), text: t('start.text') }), h('div', { class: 'guide-page' }, this.steps, this.after));
@@ -57,19 +57,19 @@ class Guide {
   async lookForRules() {
     if (!this.who.can('rules')) return;
     const { ruleSets } = await api.get('rules', { limit: 200 }, { signal: this.signal });
-    this.hasRules = ruleSets.some(({ name }) => Object.values(HELLO).some((hello) => hello.name === name));
+    this.ruleSet = ruleSets.map(({ name }) => name).find((name) => Object.values(HELLO).some((hello) => hello.name === name)) ?? null;
   }
 
   draw() {
     const linked = this.session?.status === 'connected';
-    const answers = linked && this.session.automation && this.hasRules;
+    const answers = linked && this.session.automation && this.ruleSet !== null;
     const told = JSON.stringify([this.session?.name, this.session?.phone, linked, answers]);
     if (told === this.drawn) return;
     this.drawn = told;
     const steps = [
       this.step(1, { done: Boolean(this.session), now: !this.session, words: 'session', have: { name: this.session?.name }, work: () => this.createSession() }),
       this.step(2, { done: linked, now: Boolean(this.session) && !linked, words: 'phone', have: { phone: phone(this.session?.phone) }, work: () => this.simulate() }),
-      this.step(3, { done: answers, now: linked && !answers, words: 'bot', work: () => this.switchOn(), hindrance: this.who.can('rules') ? null : t('start.bot.noScope') }),
+      this.step(3, { done: answers, now: linked && !answers, words: 'bot', have: { name: this.ruleSet }, work: () => this.switchOn(), hindrance: this.who.can('rules') ? null : t('start.bot.noScope') }),
     ];
     const hadFocus = this.steps.contains(document.activeElement);
     replace(this.steps, steps);
@@ -113,7 +113,7 @@ class Guide {
 
   async switchOn() {
     await api.put(`rules/${this.hello.name}`, this.hello.source, { type: 'application/yaml' });
-    this.hasRules = true;
+    this.ruleSet = this.hello.name;
     this.session = await api.patch(this.at, { automation: true });
   }
 }

@@ -6,6 +6,8 @@ export const HELLO = {
     source: `# A first bot. Change the words, and save: the next message is answered by the new ones.
 version: 1
 description: Says hello and knows the opening hours
+defaults:
+  language: en
 rules:
   - id: hours
     when: {keyword: [hours, open, close, opening]}
@@ -19,7 +21,7 @@ rules:
   - id: hello
     when: {keyword: [hi, hello, hey, good morning, good afternoon, good evening]}
     do:
-      - reply: "{{ greeting|capitalize }}, {{ contact.first_name }}! 👋 Ask me when we open, or write *person* to talk to somebody."
+      - reply: "{{ greeting|capitalize }}, {{ contact.first_name }}! 👋 Ask me when we open, or write “person” to talk to somebody."
 `,
   },
   'pt-BR': {
@@ -43,7 +45,7 @@ rules:
   - id: oi
     when: {keyword: [oi, olá, bom dia, boa tarde, boa noite]}
     do:
-      - reply: "{{ greeting|capitalize }}, {{ contact.first_name }}! 👋 Pergunte que horas abrimos, ou escreva *atendente* para falar com uma pessoa."
+      - reply: "{{ greeting|capitalize }}, {{ contact.first_name }}! 👋 Pergunte que horas abrimos, ou escreva “atendente” para falar com uma pessoa."
 `,
   },
 };

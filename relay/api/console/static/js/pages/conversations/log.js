@@ -1,0 +1,156 @@
+/* A chat's messages on the page: of thousands, those around what one looks at have elements.
+
+    log.show(messages)        all that are known, oldest first; where one reads stays where it is, and who is at the end stays there
+    log.toEnd()
+        draw(message)         → {element, update(message)}
+        older()               async: asked for when one comes near the beginning
+        onEnd(atEnd)          whether the newest message is on show
+
+    messages  [ ········· from ▓▓▓▓ what has elements ▓▓▓▓ to ······ ]
+*/
+
+import { h, replace } from '../../dom.js';
+import { date, t } from '../../i18n.js';
+
+const MOST = 120;
+const STEP = 40;
+const NEAR_PIXELS = 700;
+const END_PIXELS = 48;
+
+export class Log {
+  constructor({ label, draw, older, hasOlder, onEnd, signal }) {
+    Object.assign(this, { draw, older, hasOlder, onEnd });
+    this.messages = [];
+    this.rows = new Map(); // id, or day → {element, update}
+    this.from = 0;
+    this.to = 0;
+    this.atEnd = true;
+    this.beginning = h('li', { class: 'log-start small soft' });
+    this.list = h('ol', { class: 'log-list' });
+    this.element = h('div', { class: 'log', role: 'group', tabindex: '0', 'aria-label': label }, this.list);
+    this.element.addEventListener('scroll', () => this.scrolled(), { passive: true, signal });
+    const watch = new ResizeObserver(() => { if (this.atEnd) this.bottom(); });
+    watch.observe(this.list);
+    watch.observe(this.element);
+    signal.addEventListener('abort', () => watch.disconnect(), { once: true });
+  }
+
+  show(messages) {
+    const first = this.messages[this.from]?.id;
+    const hadLast = this.to === this.messages.length;
+    const shown = this.to - this.from;
+    this.messages = messages;
+    if (this.atEnd || !first) {
+      this.to = messages.length;
+      this.from = Math.max(0, this.to - MOST);
+    } else {
+      this.from = Math.max(0, messages.findIndex(({ id }) => id === first));
+      this.to = Math.min(messages.length, hadLast && shown < MOST ? this.from + MOST : this.from + shown);
+    }
+    this.render();
+  }
+
+  toEnd() {
+    this.atEnd = true;
+    this.show(this.messages);
+    this.onEnd(true);
+  }
+
+  scrolled() {
+    const { scrollTop, scrollHeight, clientHeight } = this.element;
+    const left = scrollHeight - scrollTop - clientHeight;
+    this.setEnd(left < END_PIXELS && this.to === this.messages.length);
+    if (scrollTop < NEAR_PIXELS) this.up();
+    else if (left < NEAR_PIXELS && this.to < this.messages.length) this.move(this.from + STEP);
+  }
+
+  setEnd(atEnd) {
+    if (atEnd === this.atEnd) return;
+    this.atEnd = atEnd;
+    this.onEnd(atEnd);
+  }
+
+  async up() {
+    if (this.from > 0) {
+      this.move(this.from - STEP);
+    } else if (this.hasOlder() && !this.asking) {
+      this.asking = true;
+      try {
+        await this.older();
+      } finally {
+        this.asking = false;
+      }
+      if (this.from > 0 && this.element.scrollTop < NEAR_PIXELS) this.move(this.from - STEP);
+    }
+  }
+
+  move(from) {
+    this.from = Math.max(0, from);
+    this.to = Math.min(this.messages.length, this.from + MOST);
+    this.render();
+  }
+
+  render() {
+    const anchor = this.anchor();
+    const before = this.rows;
+    this.rows = new Map();
+    const elements = [this.from === 0 ? this.sayBeginning() : null];
+    let day = null;
+    for (const message of this.messages.slice(this.from, this.to)) {
+      const name = date(message.sentAt);
+      if (name !== day) elements.push(this.settle(before, `day ${name} ${message.id}`, () => dayRow(message.sentAt)));
+      day = name;
+      elements.push(this.settle(before, message.id, () => this.draw(message), message));
+    }
+    place(this.list, elements.filter(Boolean));
+    if (this.atEnd) this.bottom();
+    else if (anchor?.element.isConnected) this.element.scrollTop = anchor.element.offsetTop - anchor.below;
+  }
+
+  settle(before, key, make, message) {
+    const row = before.get(key) ?? make();
+    if (message) row.update?.(message);
+    this.rows.set(key, row);
+    return row.element;
+  }
+
+  sayBeginning() {
+    return replace(this.beginning, this.hasOlder() ? t('conversations.older') : t('conversations.beginning'));
+  }
+
+  /** The first element that is seen, and how far below the upper edge it begins. */
+  anchor() {
+    const { scrollTop } = this.element;
+    for (const { element } of this.rows.values()) {
+      if (element.offsetTop + element.offsetHeight > scrollTop) return { element, below: element.offsetTop - scrollTop };
+    }
+    return null;
+  }
+
+  bottom() {
+    this.element.scrollTop = this.element.scrollHeight;
+  }
+}
+
+function dayRow(instant) {
+  return { element: h('li', { class: 'log-day' }, h('span', {}, dayName(instant))) };
+}
+
+function dayName(instant) {
+  const day = new Date(instant).toDateString();
+  const now = new Date();
+  if (day === now.toDateString()) return t('conversations.today');
+  now.setDate(now.getDate() - 1);
+  return day === now.toDateString() ? t('conversations.yesterday') : date(instant);
+}
+
+/** Puts the list's elements in this order, and moves none that is in its place: a voice note goes on playing. */
+function place(list, elements) {
+  const wanted = new Set(elements);
+  for (const old of [...list.children]) if (!wanted.has(old)) old.remove();
+  let next = list.firstElementChild;
+  for (const element of elements) {
+    if (element === next) next = next.nextElementSibling;
+    else list.insertBefore(element, next);
+  }
+}

@@ -1,0 +1,54 @@
+/* What chats and messages are called.
+
+    nameOf(chat)               the contact's or group's name, else the number
+    numberOf(jid)              '+55 11 …' of a private chat, else ''
+    initialsOf(name)
+    authorOf(message, chat)    {icon, words} where it is worth saying who wrote it, else null
+    previewOf(message)         one line, as text
+*/
+
+import { t } from '../../i18n.js';
+import { phone } from '../../parts/phone.js';
+
+export function nameOf({ name, chat, chatType }) {
+  if (name) return name;
+  return numberOf(chat) || (chatType === 'group' ? t('conversations.group') : t('conversations.unnamed'));
+}
+
+export function numberOf(jid) {
+  const [digits, server] = jid.split('@');
+  return server === 's.whatsapp.net' ? phone(digits) : '';
+}
+
+export function initialsOf(name) {
+  const words = name.split(/\s+/).filter((word) => /^\p{L}/u.test(word));
+  return [words[0], words.length > 1 && words.at(-1)].filter(Boolean).map((word) => [...word][0].toUpperCase()).join('');
+}
+
+export function authorOf({ direction, origin, automation, senderName, from }, { chatType }) {
+  if (direction === 'inbound') {
+    return chatType === 'group' ? { icon: 'person', words: senderName ?? (phone(from?.pn) || t('conversations.unnamed')) } : null;
+  }
+  if (origin === 'bot') return { icon: 'robot', words: causeOf(automation ?? {}) };
+  if (origin === 'person') return { icon: 'person', words: t('conversations.by.person') };
+  if (origin === 'phone') return { icon: 'phone', words: t('conversations.by.phone') };
+  return { icon: 'key', words: t('conversations.by.api') };
+}
+
+function causeOf({ ruleSet, rule, flow, step, agent, plugin }) {
+  if (agent) return t('conversations.by.agent', { agent });
+  if (flow) return step ? t('conversations.by.step', { flow, step }) : t('conversations.by.flow', { flow });
+  if (rule) return ruleSet ? t('conversations.by.rule', { rule, ruleSet }) : t('conversations.by.ruleAlone', { rule });
+  if (plugin) return t('conversations.by.plugin', { plugin });
+  return t('conversations.by.bot');
+}
+
+export function previewOf({ type, content, revokedAt }) {
+  if (revokedAt) return t('conversations.revoked');
+  const { text, caption, fileName, name, question, emoji, voice } = content;
+  if (type === 'text') return text ?? '';
+  if (type === 'reaction') return emoji ? t('conversations.kind.reacted', { emoji }) : t('conversations.kind.unreacted');
+  const kind = t(`conversations.kind.${type === 'audio' && voice ? 'voice' : type}`);
+  const more = caption || fileName || name || question;
+  return more ? `${kind}: ${more}` : kind;
+}
