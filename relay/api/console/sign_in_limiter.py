@@ -51,14 +51,15 @@ def address_of(scope: Any) -> str:
     client = scope.get("client")
     peer = str(client[0]) if client else ""
     named = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
-    if named and _is_near(peer):
-        return str(named[-1].decode("latin-1").rpartition(",")[2].strip())
-    return peer
+    said = named[-1].decode("latin-1").rpartition(",")[2].strip() if named else ""
+    # Without an address of its own it came by a Unix socket.
+    is_near = not peer or _is_address(peer, private=True)
+    return said if is_near and _is_address(said) else peer
 
 
-def _is_near(peer: str) -> bool:
+def _is_address(text: str, *, private: bool = False) -> bool:
     try:
-        return ipaddress.ip_address(peer).is_private
+        address = ipaddress.ip_address(text)
     except ValueError:
-        # A Unix socket.
-        return True
+        return False
+    return address.is_private or not private
