@@ -13,4 +13,5 @@
 export const pages = [
   { name: 'start', scopes: [], icon: 'home', load: () => import('./pages/start.js'), css: true, uses: ['sessions'] },
   { name: 'sessions', scopes: ['sessions'], icon: 'phone', load: () => import('./pages/sessions.js'), css: true },
+  { name: 'webhooks', scopes: ['webhooks'], icon: 'webhook', load: () => import('./pages/webhooks.js'), css: true },
 ];
