@@ -41,7 +41,7 @@ function aside(draw, words) {
 
 function silence({ verdict, notes }) {
   const guard = notes.find(({ code }) => code.startsWith('guard.'));
-  if (verdict === 'guarded' && guard) return aside('pause', `${t('bots.sim.guarded')} ${reason(guard)}`);
+  if (verdict === 'guarded' && guard) return aside('pause', h('span', {}, t('bots.sim.guarded'), ' ', reason(guard)));
   return aside('info', verdict === 'none' ? t('bots.sim.nothing') : t('bots.sim.quiet'));
 }
 
@@ -66,8 +66,8 @@ function drawNote(note, ruleSet) {
   ];
 }
 
-/** In the reader's language where there are words for it; what only the server can say comes behind. */
+/** What kind of reason it is, in the reader's language; then the server's own sentence, which quotes the rule. */
 function reason({ code, detail }) {
-  if (has(`bots.reason.${code}`)) return t(`bots.reason.${code}`);
-  return detail;
+  const key = `bots.reason.${code}`;
+  return [has(key) && `${t(key)} `, h('span', { class: has(key) && 'soft', lang: 'en' }, detail)];
 }

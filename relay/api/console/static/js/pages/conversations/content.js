@@ -4,8 +4,8 @@ import { h } from '../../dom.js';
 import { number, t } from '../../i18n.js';
 import { icon } from '../../icons.js';
 import { mediaOf } from './media.js';
+import { words } from './text.js';
 
-const LINK = /https?:\/\/[^\s<>"]+[^\s<>".,;:!?)\]}']/g;
 const DRAW = {
   text: ({ text }) => words(text ?? ''),
   image: mediaOf, video: mediaOf, audio: mediaOf, document: mediaOf, sticker: mediaOf,
@@ -17,17 +17,6 @@ export function contentOf({ type, content }, votes) {
   const draw = DRAW[type];
   if (draw) return draw(content, type, votes);
   return note('info', content.undecryptable ? t('conversations.undecryptable') : t('conversations.unsupported'));
-}
-
-/** A text as it was written; addresses in it can be followed. */
-export function words(text) {
-  const parts = [];
-  let at = 0;
-  for (const { 0: address, index } of text.matchAll(LINK)) {
-    parts.push(text.slice(at, index), h('a', { href: address, target: '_blank', rel: 'noopener noreferrer' }, address));
-    at = index + address.length;
-  }
-  return h('p', { class: 'bubble-text', dir: 'auto' }, ...parts, text.slice(at));
 }
 
 function note(drawing, text) {

@@ -105,6 +105,8 @@ export class Log {
     place(this.list, elements.filter(Boolean));
     if (this.atEnd) this.bottom();
     else if (anchor?.element.isConnected) this.element.scrollTop = anchor.element.offsetTop - anchor.below;
+    const { scrollHeight, clientHeight } = this.element;
+    if (clientHeight > 0 && scrollHeight <= clientHeight) this.up();
   }
 
   settle(before, key, make, message) {

@@ -5,7 +5,7 @@ import { h } from '../../dom.js';
 import { has, number, t } from '../../i18n.js';
 import { icon } from '../../icons.js';
 import { openDialog } from '../../parts/dialog.js';
-import { words } from './content.js';
+import { words } from './text.js';
 
 const SHOWN = { image: picture, sticker: picture, video: film, audio: sound };
 const BYTES = [['gigabyte', 1e9], ['megabyte', 1e6], ['kilobyte', 1e3]];

@@ -48,7 +48,7 @@ export function previewOf({ type, content, revokedAt }) {
   const { text, caption, fileName, name, question, emoji, voice } = content;
   if (type === 'text') return text ?? '';
   if (type === 'reaction') return emoji ? t('conversations.kind.reacted', { emoji }) : t('conversations.kind.unreacted');
-  const kind = t(`conversations.kind.${type === 'audio' && voice ? 'voice' : type}`);
+  const kind = type === 'audio' && voice ? 'voice' : type;
   const more = caption || fileName || name || question;
-  return more ? `${kind}: ${more}` : kind;
+  return t(`conversations.kind.${kind}`) + (more ? `: ${more}` : '');
 }

@@ -1,0 +1,81 @@
+"""The console as people use it: Chromium without a window, in front of a running `relay serve`.
+
+    relay        the server, one for the module; its settings are the module's fixture `settings`, where it has one
+    company      a company of its own for each test: its key, and a client with it
+    open_desk    await open_desk(language="en", theme="dark", width=360) → Desk (browser.py)
+    desk         one in Portuguese and one in English: the test runs in both, not signed in yet
+
+Modules say `pytestmark = pytest.mark.asyncio(loop_scope="module")`. Without a Chromium they are left out, loudly.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from msgspec import Struct
+from playwright.async_api import Browser, async_playwright
+
+from tests.console.browser import Desk, Language, find_chromium
+from tests.flow.serving import Relay, make_tenant, serving
+
+OpenDesk = Callable[..., Awaitable[Desk]]
+
+
+class Company(Struct, frozen=True, kw_only=True):
+    name: str
+    key: str
+    client: httpx.AsyncClient
+
+
+@pytest.fixture(scope="module")
+def settings() -> Mapping[str, Any]:
+    """What a module's server has that others have not, as webhooks__timeout_seconds."""
+    return {}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    path = find_chromium()
+    if path is None:
+        pytest.skip("NO CHROMIUM: the console was not tried. Install one (Debian: apt install chromium).")
+    async with async_playwright() as playwright:
+        # Its sandbox wants a user of its own, which builds in containers do not have.
+        found = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield found
+        await found.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def relay(
+    browser: Browser, settings: Mapping[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Relay]:
+    async with serving(tmp_path_factory.mktemp("console"), **settings) as relay:
+        yield relay
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def company(relay: Relay) -> AsyncIterator[Company]:
+    async with await make_tenant(relay, "Padaria Sol") as client:
+        key = client.headers["Authorization"].removeprefix("Bearer ")
+        yield Company(name="Padaria Sol", key=key, client=client)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def open_desk(browser: Browser, relay: Relay) -> AsyncIterator[OpenDesk]:
+    desks: list[Desk] = []
+
+    async def open_one(**wishes: Any) -> Desk:
+        desks.append(await Desk.open(browser, relay, **wishes))
+        return desks[-1]
+
+    yield open_one
+    for desk in desks:
+        await desk.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module", params=["pt-BR", "en"])
+async def desk(request: pytest.FixtureRequest, open_desk: OpenDesk) -> Desk:
+    language: Language = request.param
+    return await open_desk(language=language)
