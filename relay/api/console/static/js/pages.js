@@ -14,6 +14,6 @@ export const pages = [
   { name: 'start', scopes: [], icon: 'home', load: () => import('./pages/start.js'), css: true, uses: ['sessions'] },
   { name: 'sessions', scopes: ['sessions'], icon: 'phone', load: () => import('./pages/sessions.js'), css: true },
   { name: 'conversations', scopes: ['messages:read'], icon: 'chat', load: () => import('./pages/conversations.js'), css: true, wide: true },
-  { name: 'bots', scopes: ['rules'], icon: 'robot', load: () => import('./pages/bots.js'), css: true },
   { name: 'webhooks', scopes: ['webhooks'], icon: 'webhook', load: () => import('./pages/webhooks.js'), css: true },
+  { name: 'bots', scopes: ['rules'], icon: 'robot', load: () => import('./pages/bots.js'), css: true },
 ];

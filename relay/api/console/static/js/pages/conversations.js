@@ -1,0 +1,228 @@
+/* Conversations: the chats of a session, or of all, and one of them open beside the list (on a phone, in its place).
+
+    #/conversations/ses_…/ctc_…      a session's chat; without the last part the session's list, without both everybody's
+
+    GET whatsapp/chats ──► list ◄── events: look again          conversations/chats.js, chat_list.js
+                            │ a chat is chosen
+                            ▼
+                          thread: messages, bot, composer       conversations/thread.js
+*/
+
+import { api } from '../api.js';
+import { h, replace } from '../dom.js';
+import { every, isLive, listen, onLive } from '../events.js';
+import { t } from '../i18n.js';
+import { icon } from '../icons.js';
+import { pageHeader } from '../parts/header.js';
+import { empty, failed, loading } from '../parts/states.js';
+import { go, href } from '../routes.js';
+import { chatList } from './conversations/chat_list.js';
+import { Chats, chatWith, idOf } from './conversations/chats.js';
+import { startChat } from './conversations/new_chat.js';
+import { Thread } from './conversations/thread.js';
+import { nameOf } from './conversations/words.js';
+
+const LOOK_SECONDS = 30;
+const LOOK_BLIND_SECONDS = 4;
+const TYPES = ['message.*', 'call.received', 'automation.*'];
+const MOVED = new Set(['sent', 'failed', 'unknown']);
+
+export default {
+  async show(container, { params, who, signal }) {
+    const view = new ConversationsView(container, { who, signal });
+    await view.load(params);
+    view.follow();
+    return (next) => view.moved(next);
+  },
+};
+
+class ConversationsView {
+  constructor(container, { who, signal }) {
+    Object.assign(this, { container, who, signal, sessions: new Map(), sessionId: undefined, found: null, thread: null });
+    this.list = chatList({
+      nameOfSession: ({ sessionId }) => (this.sessionId || this.sessions.size < 2 ? '' : this.sessions.get(sessionId)?.name ?? ''),
+      onMore: () => { if (!this.found) this.tried(() => this.chats.more()); },
+      onSearch: (text) => this.search(text),
+      signal,
+    });
+    this.main = h('div', { class: 'chat-pane' });
+    container.classList.add('conversations');
+  }
+
+  async load(params) {
+    replace(this.container, loading());
+    if (this.who.can('sessions')) {
+      for await (const page of api.all('whatsapp/sessions', 'sessions', {}, { signal: this.signal })) {
+        for (const session of page) this.sessions.set(session.id, session);
+      }
+    }
+    replace(this.container, this.header(), h('div', { class: 'panes' }, this.list.element, this.main));
+    this.sessionId = this.sessions.has(params.id) && this.sessions.size > 1 ? params.id : undefined;
+    await this.openList();
+    await this.openChat(params);
+  }
+
+  header() {
+    const mayStart = this.sessions.size > 0 && this.who.can('messages:send');
+    this.chooser = this.sessions.size > 1 && h('select', {
+      'aria-label': t('conversations.session'), onchange: (event) => go('conversations', event.target.value || undefined),
+    }, h('option', { value: '' }, t('conversations.session.all')), [...this.sessions.values()].map(({ id, name }) => h('option', { value: id }, name)));
+    return pageHeader({
+      title: t('conversations.title'),
+      actions: [
+        this.chooser,
+        mayStart && h('button', { type: 'button', class: 'primary', onclick: () => this.start() }, icon('plus'), t('conversations.new')),
+      ].filter(Boolean),
+    });
+  }
+
+  async openList() {
+    if (this.chooser) this.chooser.value = this.sessionId ?? '';
+    this.chats = new Chats({ sessionId: this.sessionId, signal: this.signal, onChange: () => this.drawSoon() });
+    this.list.say(loading());
+    await this.tried(() => this.chats.open(), (error) => this.list.say(failed(error, () => this.openList())));
+  }
+
+  async moved(params) {
+    const [, key] = params.rest;
+    const wanted = this.sessions.has(params.id) ? params.id : undefined;
+    // An open chat leaves the choice above the list as it is.
+    if (!key && wanted !== this.sessionId) {
+      this.sessionId = wanted;
+      await this.openList();
+    }
+    await this.openChat(params, { focus: true });
+  }
+
+  async openChat({ id, rest }, { focus = false } = {}) {
+    const key = rest[1];
+    const before = this.thread;
+    const chat = id && key ? await this.chats.find(id, key) : null;
+    if (this.signal.aborted || (before && chat && idOf(before.chat) === idOf(chat))) return;
+    before?.leave.abort();
+    this.thread = chat && this.makeThread(chat);
+    this.container.classList.toggle('chat-open', Boolean(chat));
+    replace(this.main, this.thread?.element ?? this.nothingOpen());
+    this.draw();
+    if (this.thread) await this.thread.load();
+    if (!focus) return;
+    if (this.thread) this.thread.focus();
+    else if (before) this.focusOn(before.chat);
+  }
+
+  makeThread(chat) {
+    const leave = new AbortController();
+    this.signal.addEventListener('abort', () => leave.abort(), { once: true, signal: leave.signal });
+    const thread = new Thread({
+      chat, who: this.who, session: this.sessions.get(chat.sessionId) ?? null, signal: leave.signal,
+      onChange: (fields) => this.chats.change(chat.sessionId, chat.chat, fields),
+      backTo: href('conversations', this.sessionId),
+    });
+    return Object.assign(thread, { leave });
+  }
+
+  focusOn({ sessionId, key }) {
+    const link = [...this.list.element.querySelectorAll('a')].find((one) => one.hash === href('conversations', sessionId, key));
+    link?.focus();
+  }
+
+  follow() {
+    listen(TYPES, (data, { type, timestamp }) => this.hear(type, data, timestamp), this.signal);
+    listen(['contact.deleted'], ({ contactId }) => {
+      this.chats.list = this.chats.list.filter((chat) => chat.contactId !== contactId);
+      this.drawSoon();
+      if (this.thread?.chat.contactId === contactId) go('conversations', this.sessionId);
+    }, this.signal);
+    listen(['session.status'], (data) => this.putSession(data), this.signal);
+    onLive((live) => { if (live) this.look(); }, this.signal);
+    every(LOOK_SECONDS, () => { if (isLive()) this.look(); }, this.signal);
+    every(LOOK_BLIND_SECONDS, () => { if (!isLive()) this.look(); }, this.signal);
+  }
+
+  hear(type, data, timestamp) {
+    if (type !== 'message.status' || MOVED.has(data.status)) this.chats.again();
+    if (type === 'message.edited' || type === 'message.revoked') this.chats.forget(data.messageId);
+    if (this.thread && idOf(this.thread.chat) === idOf(data)) this.thread.hear(type, data, timestamp);
+  }
+
+  putSession({ sessionId, status }) {
+    const known = this.sessions.get(sessionId);
+    if (!known) return;
+    const now = { ...known, status };
+    this.sessions.set(sessionId, now);
+    if (this.thread?.chat.sessionId === sessionId) this.thread.session(now);
+  }
+
+  look() {
+    this.chats.again();
+    this.thread?.look();
+  }
+
+  async search(text) {
+    if (!text) {
+      this.found = null;
+      this.draw();
+      return;
+    }
+    await this.tried(async () => {
+      const query = { sessionId: this.sessionId, search: text, limit: 50 };
+      const { contacts } = await api.get('whatsapp/contacts', query, { signal: this.signal });
+      if (this.list.term() !== text) return;
+      const known = new Map(this.chats.list.map((chat) => [idOf(chat), chat]));
+      const named = this.chats.list.filter((chat) => nameOf(chat).toLowerCase().includes(text.toLowerCase()));
+      const met = contacts.map(chatWith).map((chat) => known.get(idOf(chat)) ?? chat);
+      this.found = [...new Map([...named, ...met].map((chat) => [idOf(chat), chat])).values()];
+      this.draw();
+    }, (error) => this.list.say(failed(error, () => this.search(text))));
+  }
+
+  async start() {
+    const written = await startChat({
+      sessions: [...this.sessions.values()], sessionId: this.thread?.chat.sessionId ?? this.sessionId, signal: this.signal,
+    });
+    if (!written) return;
+    this.awaited = idOf(written);
+    this.chats.again();
+  }
+
+  /** Many events may come at once: they are drawn once. */
+  drawSoon() {
+    this.drawing ??= requestAnimationFrame(() => {
+      this.drawing = null;
+      if (!this.signal.aborted) this.draw();
+    });
+  }
+
+  draw() {
+    const { list } = this.chats;
+    const awaited = this.awaited && list.find((chat) => idOf(chat) === this.awaited);
+    if (awaited) {
+      this.awaited = null;
+      go('conversations', awaited.sessionId, awaited.key);
+    }
+    const shown = this.found ?? list;
+    if (shown.length) this.list.update(shown, { open: this.thread && idOf(this.thread.chat), lineOf: (chat) => this.chats.lineOf(chat) });
+    else this.list.say(this.nothing());
+  }
+
+  nothing() {
+    if (this.found) return empty({ icon: 'search', title: t('conversations.notFound') });
+    const action = this.sessions.size === 0 && this.who.can('sessions')
+      && h('a', { class: 'button primary', href: href('sessions') }, t('conversations.empty.session'));
+    return empty({ icon: 'chat', title: t('conversations.empty.title'), text: t('conversations.empty.text'), action });
+  }
+
+  nothingOpen() {
+    return h('div', { class: 'nothing-open' }, empty({ icon: 'chat', title: t('conversations.choose') }));
+  }
+
+  async tried(work, onFailure = () => {}) {
+    try {
+      await work();
+    } catch (error) {
+      if (error.name === 'AbortError') return;
+      if (error.name !== 'ApiError') throw error;
+      onFailure(error);
+    }
+  }
+}

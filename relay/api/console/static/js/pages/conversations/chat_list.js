@@ -1,0 +1,93 @@
+/* The list of chats, with the search above it.
+
+    const list = chatList({nameOfSession, onMore, onSearch, signal})  → {element, update(chats, {open, lineOf}), say(node)}
+        the search asks onSearch(text), '' to end it; near the end of the list onMore() is called
+*/
+
+import { h, replace } from '../../dom.js';
+import { date, dateTime, t, time } from '../../i18n.js';
+import { icon } from '../../icons.js';
+import { href } from '../../routes.js';
+import { idOf } from './chats.js';
+import { initialsOf, nameOf } from './words.js';
+
+const SEARCH_MS = 250;
+const NEAR_PIXELS = 400;
+
+export function chatList({ nameOfSession, onMore, onSearch, signal }) {
+  const list = h('ul', { class: 'chats', 'aria-label': t('conversations.chats') });
+  const content = h('div', { class: 'chat-list-content' });
+  let timer = null;
+  const search = h('input', {
+    type: 'search', 'aria-label': t('conversations.search'), placeholder: t('conversations.search'),
+    oninput: () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => onSearch(search.value.trim()), SEARCH_MS);
+    },
+  });
+  signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
+  content.addEventListener('scroll', () => {
+    if (content.scrollHeight - content.scrollTop - content.clientHeight < NEAR_PIXELS) onMore();
+  }, { passive: true });
+  let shown = new Map(); // id → {li, as}
+
+  function update(chats, { open, lineOf }) {
+    const before = shown;
+    shown = new Map();
+    const today = new Date().toDateString();
+    for (const chat of chats) {
+      const facts = { ...chat, line: lineOf(chat), open: idOf(chat) === open, session: nameOfSession(chat), today };
+      const as = JSON.stringify(facts);
+      const old = before.get(idOf(chat));
+      shown.set(idOf(chat), old?.as === as ? old : { li: refreshed(old?.li, facts), as });
+    }
+    for (const [id, { li }] of before) if (!shown.has(id)) li.remove();
+    let place = list.firstElementChild;
+    for (const { li } of shown.values()) {
+      if (li === place) place = place.nextElementSibling;
+      else list.insertBefore(li, place);
+    }
+    if (!list.isConnected) replace(content, list);
+  }
+
+  const element = h('section', { class: 'chat-list', 'aria-label': t('conversations.chats') },
+    h('div', { class: 'chat-search', role: 'search' }, icon('search'), search), content);
+  return { element, update, say: (node) => replace(content, node), term: () => search.value.trim() };
+}
+
+/** The link stays the same element: it keeps the focus. */
+function refreshed(li, facts) {
+  const fresh = h('a', { href: href('conversations', facts.sessionId, facts.key), 'aria-current': facts.open ? 'true' : null }, row(facts));
+  if (!li) return h('li', {}, fresh);
+  const link = li.firstElementChild;
+  link.setAttribute('href', fresh.getAttribute('href'));
+  if (facts.open) link.setAttribute('aria-current', 'true');
+  else link.removeAttribute('aria-current');
+  link.replaceChildren(...fresh.childNodes);
+  return li;
+}
+
+function row(chat) {
+  const name = nameOf(chat);
+  const { automation, unread, lastMessageAt, line, session, today } = chat;
+  return [
+    avatar(chat),
+    h('span', { class: 'chat-words' },
+      h('span', { class: 'chat-top' }, h('strong', {}, name), lastMessageAt && when(lastMessageAt, today)),
+      h('span', { class: 'chat-bottom' },
+        h('span', { class: 'chat-line' }, line || session || ' '),
+        automation && h('span', { class: 'chat-paused', title: t('conversations.bot.pausedShort') }, icon('pause'), h('span', { class: 'visually-hidden' }, t('conversations.bot.pausedShort'))),
+        unread > 0 && h('span', { class: 'chat-unread' }, unread, h('span', { class: 'visually-hidden' }, ` ${t('conversations.unread', { count: unread })}`))),
+      line && session && h('span', { class: 'chat-session small' }, session)),
+  ];
+}
+
+export function avatar(chat) {
+  const letters = chat.chatType === 'private' ? initialsOf(nameOf(chat)) : '';
+  return h('span', { class: 'avatar', 'aria-hidden': 'true' }, letters || icon(chat.chatType === 'group' ? 'building' : 'person'));
+}
+
+function when(instant, today) {
+  const isToday = new Date(instant).toDateString() === today;
+  return h('time', { datetime: instant, title: dateTime(instant), class: 'small' }, isToday ? time(instant) : date(instant));
+}

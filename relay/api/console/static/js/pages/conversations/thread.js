@@ -1,0 +1,175 @@
+/* One chat: who it is with, how the bot stands, its messages, and where one writes.
+
+    const open = thread({chat, who, session, signal, onChange(fields), backTo})
+        await open.load();  open.hear(type, data, timestamp);  open.look();  open.session(session);  open.focus()
+        onChange tells the list what is known better here: {unread, automation, name}
+*/
+
+import { api } from '../../api.js';
+import { h, replace } from '../../dom.js';
+import { t } from '../../i18n.js';
+import { icon } from '../../icons.js';
+import { failed, loading } from '../../parts/states.js';
+import { tag } from '../../parts/status.js';
+import { botState } from './bot.js';
+import { bubble } from './bubble.js';
+import { avatar } from './chat_list.js';
+import { composer } from './composer.js';
+import { showContact } from './contact.js';
+import { History } from './history.js';
+import { Log } from './log.js';
+import { nameOf, numberOf, previewOf } from './words.js';
+
+export class Thread {
+  constructor({ chat, who, session, signal, onChange, backTo }) {
+    Object.assign(this, { chat, who, sessionNow: session, signal, onChange });
+    this.missed = 0;
+    this.history = new History(chat, { signal, onChange: (arrived) => this.drawn(arrived) });
+    this.log = new Log({
+      label: t('conversations.messages'), signal,
+      draw: (message) => bubble(message, { chat, about: (one) => this.history.about(one) }),
+      older: () => this.history.older(), hasOlder: () => !this.history.start,
+      onEnd: () => this.drawJump(),
+    });
+    this.bot = botState({
+      chat, who, session, signal,
+      onChange: (pausedUntil) => onChange({ automation: pausedUntil ? { pausedUntil } : null }),
+    });
+    this.heading = h('h2', { tabindex: '-1' }, nameOf(chat));
+    this.tags = h('span', { class: 'row thread-tags' });
+    this.said = h('p', { class: 'visually-hidden', 'aria-live': 'polite' });
+    this.notice = h('p', { class: 'thread-notice small', role: 'status', hidden: true });
+    this.jump = h('button', { type: 'button', class: 'thread-jump small', hidden: true, onclick: () => this.log.toEnd() });
+    this.body = h('div', { class: 'thread-body' }, loading());
+    this.foot = h('div', { class: 'thread-foot' });
+    this.element = h('section', { class: 'thread', 'aria-label': nameOf(chat) }, this.head(backTo), this.notice, this.body, this.said, this.foot);
+    document.addEventListener('visibilitychange', () => this.markRead(), { signal });
+  }
+
+  head(backTo) {
+    const { chat } = this;
+    const number = numberOf(chat.chat);
+    return h('header', { class: 'thread-head' },
+      h('a', { class: 'button quiet icon-only back', href: backTo, 'aria-label': t('conversations.back') }, icon('left')),
+      avatar(chat),
+      h('div', { class: 'grow' }, this.heading,
+        h('div', { class: 'row thread-about' }, number && number !== nameOf(chat) && h('span', { class: 'small soft number' }, number), this.tags)),
+      chat.contactId && h('button', {
+        type: 'button', class: 'quiet icon-only', 'aria-label': t('conversations.contact.show'), title: t('conversations.contact.show'), onclick: () => this.showContact(),
+      }, icon('person')),
+      this.bot.element);
+  }
+
+  async load() {
+    this.session(this.sessionNow);
+    this.bot.look();
+    this.loadContact();
+    try {
+      await this.history.open();
+      replace(this.body, this.log.element, this.jump);
+      this.log.bottom();
+      replace(this.foot, this.makeComposer());
+      this.markRead();
+    } catch (error) {
+      if (error.name === 'AbortError') return;
+      replace(this.body, failed(error, () => { replace(this.body, loading()); this.load(); }));
+    }
+  }
+
+  makeComposer() {
+    return composer({
+      chat: this.chat, who: this.who, session: this.sessionNow, signal: this.signal,
+      customer: () => this.customer(),
+      onSent: async (id) => { this.log.toEnd(); await this.history.fetch(id); },
+      onCustomer: () => this.log.toEnd(),
+    });
+  }
+
+  /** As whom the sandbox writes here: the contact; in a group, who wrote last. */
+  customer() {
+    const [digits, server] = this.chat.chat.split('@');
+    if (server === 's.whatsapp.net') return { from: `+${digits}`, name: this.chat.name ?? undefined };
+    const last = this.history.messages.findLast(({ direction, from }) => direction === 'inbound' && from?.pn);
+    return server === 'g.us' && last ? { from: `+${last.from.pn}`, name: last.senderName ?? undefined, chat: this.chat.chat } : null;
+  }
+
+  drawn(arrived) {
+    if (this.signal.aborted) return;
+    this.log.show(this.history.messages);
+    const theirs = arrived.filter(({ direction }) => direction === 'inbound');
+    if (!this.log.atEnd) this.missed += theirs.length;
+    this.drawJump();
+    if (theirs.length === 0) return;
+    this.said.textContent = `${nameOf(this.chat)}: ${previewOf(theirs.at(-1))}`;
+    this.chat = { ...this.chat, unread: this.chat.unread + theirs.length };
+    this.markRead();
+  }
+
+  drawJump() {
+    if (this.log.atEnd) this.missed = 0;
+    this.jump.hidden = this.log.atEnd;
+    replace(this.jump, icon('down'), this.missed ? t('conversations.newBelow', { count: this.missed }) : t('conversations.toEnd'));
+    if (this.log.atEnd) this.markRead();
+  }
+
+  /** Whoever looks at the end of a chat has read it. */
+  async markRead() {
+    if (!this.chat.unread || document.hidden || !this.log.atEnd || !this.who.can('messages:send') || this.marking) return;
+    this.marking = true;
+    const { sessionId, chat, unread } = this.chat;
+    try {
+      await api.post('whatsapp/chats/read', { sessionId, chat }, { signal: this.signal });
+      this.chat = { ...this.chat, unread: Math.max(0, this.chat.unread - unread) };
+      this.onChange({ unread: this.chat.unread });
+    } catch (error) {
+      // A session that is away cannot tell WhatsApp; the chat stays unread.
+      if (error.name !== 'AbortError' && error.name !== 'ApiError') throw error;
+    } finally {
+      this.marking = false;
+    }
+  }
+
+  hear(type, data, timestamp) {
+    if (type.startsWith('automation.')) this.bot.look();
+    else this.history.hear(type, data, timestamp);
+  }
+
+  look() {
+    this.bot.look();
+    return this.history.look().catch((error) => {
+      if (error.name !== 'AbortError' && error.name !== 'ApiError') throw error;
+    });
+  }
+
+  session(session) {
+    this.sessionNow = session;
+    this.bot.session(session);
+    const isAway = session && session.status !== 'connected';
+    this.notice.hidden = !isAway;
+    if (isAway) this.notice.textContent = t('conversations.away', { name: session.name });
+  }
+
+  async loadContact() {
+    if (!this.chat.contactId) return;
+    this.contact = await api.get(`whatsapp/contacts/${this.chat.contactId}`, {}, { signal: this.signal }).catch(() => null);
+    this.drawTags();
+  }
+
+  drawTags() {
+    replace(this.tags, (this.contact?.tags ?? []).map(tag), this.contact?.ignored && tag(t('conversations.contact.isIgnored')));
+  }
+
+  async showContact() {
+    await this.loadContact();
+    if (!this.contact) return;
+    const changed = await showContact(this.contact, { who: this.who, signal: this.signal });
+    if (!changed) return;
+    this.contact = changed;
+    this.drawTags();
+  }
+
+  focus() {
+    const field = matchMedia('(pointer: fine)').matches && this.foot.querySelector('textarea');
+    (field || this.heading).focus();
+  }
+}
