@@ -5,18 +5,18 @@ import { duration, has, t } from '../../i18n.js';
 import { icon } from '../../icons.js';
 import { tag } from '../../parts/status.js';
 
-/** The <li>s for one answer of rules/explain. */
+/** The elements for one answer of rules/explain. */
 export function answers(answer) {
   const { replies, shadow, agent, handoff, events } = answer;
   const own = events.filter(({ type }) => type === 'automation.event').map(({ data }) => data.name ?? '');
   return [
-    ...replies.map((reply) => h('li', { class: 'bot-bubble' }, spoken(reply), pauses(reply))),
-    ...shadow.map((reply) => h('li', { class: 'bot-bubble shadow' }, tag(t('bots.sim.shadow')), spoken(reply))),
+    ...replies.map((reply) => h('div', { class: 'bot-bubble' }, spoken(reply), pauses(reply))),
+    ...shadow.map((reply) => h('div', { class: 'bot-bubble shadow' }, tag(t('bots.sim.shadow')), spoken(reply))),
     agent && aside('robot', t('bots.sim.agent', { name: agent })),
     handoff && aside('person', t('bots.sim.handoff')),
     own.length > 0 && aside('webhook', t('bots.sim.events', { names: own.join(', ') })),
     replies.length === 0 && !agent && !handoff && silence(answer),
-    h('li', { class: 'bot-why' }, why(answer)),
+    h('div', { class: 'bot-why' }, why(answer)),
   ].filter(Boolean);
 }
 
@@ -36,7 +36,7 @@ function pauses({ waitSeconds, typingSeconds }) {
 }
 
 function aside(draw, words) {
-  return h('li', { class: 'bot-aside' }, icon(draw), words);
+  return h('div', { class: 'bot-aside' }, icon(draw), words);
 }
 
 function silence({ verdict, notes }) {

@@ -16,7 +16,7 @@ import { circumstances } from './circumstances.js';
 
 export async function simulator({ source, who, signal }) {
   const given = await circumstances({ who, signal });
-  const log = h('ol', { class: 'bot-chat', role: 'log', 'aria-label': t('bots.sim.chat'), tabindex: '0' });
+  const log = h('div', { class: 'bot-chat', role: 'log', 'aria-label': t('bots.sim.chat'), tabindex: '0' });
   const input = h('input', { type: 'text', 'aria-label': t('bots.sim.message'), placeholder: t('bots.sim.placeholder'), maxlength: 4096, autocomplete: 'off' });
   const send = h('button', { type: 'submit', class: 'primary icon-only', 'aria-label': t('bots.sim.send'), title: t('bots.sim.send') }, icon('send'));
   let state = null;
@@ -24,7 +24,7 @@ export async function simulator({ source, who, signal }) {
   function startOver() {
     state = null;
     given.forget();
-    replace(log, h('li', { class: 'bot-aside' }, t('bots.sim.hint')));
+    replace(log, h('div', { class: 'bot-aside' }, t('bots.sim.hint')));
     input.focus();
   }
 
@@ -34,7 +34,7 @@ export async function simulator({ source, who, signal }) {
     if (!text && given.isText()) return;
     await busy(send, async () => {
       input.value = '';
-      show(h('li', { class: 'bot-bubble customer' }, given.isText() ? text : `[${given.kind()}] ${text}`));
+      show(h('div', { class: 'bot-bubble customer' }, given.isText() ? text : `[${given.kind()}] ${text}`));
       try {
         const body = { ...api.owner(), text, ...given.read(), source: source(), state };
         const answer = await api.post('rules/explain', body, { signal });
@@ -43,7 +43,7 @@ export async function simulator({ source, who, signal }) {
       } catch (error) {
         if (error.name === 'AbortError') return;
         if (error.name !== 'ApiError' && error.name !== 'SyntaxError') throw error;
-        show(h('li', { class: 'bot-aside bad' }, icon('alert'), wordsOf(error)));
+        show(h('div', { class: 'bot-aside bad' }, icon('alert'), wordsOf(error)));
       }
     });
     input.focus();
@@ -54,7 +54,7 @@ export async function simulator({ source, who, signal }) {
     log.scrollTop = log.scrollHeight;
   }
 
-  replace(log, h('li', { class: 'bot-aside' }, t('bots.sim.hint')));
+  replace(log, h('div', { class: 'bot-aside' }, t('bots.sim.hint')));
   return h('section', { class: 'card bot-simulator', 'aria-labelledby': 'bot-simulator-title' },
     h('div', { class: 'row apart' },
       h('h2', { id: 'bot-simulator-title' }, t('bots.sim.title')),
