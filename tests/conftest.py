@@ -22,6 +22,15 @@ from relay.store.pool import Pool, connect, open_pool
 pytest_plugins = ["relay.plugin.testing"]
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was left out is said aloud, once: a run without a browser is not a whole one."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    left_out = [report for report in skipped if "tests/console/" in report.nodeid]
+    if left_out:
+        terminalreporter.section("LEFT OUT", red=True, bold=True)
+        terminalreporter.line(f"{len(left_out)} tests of the console: no Chromium was found on this machine.")
+
+
 def database_url(server: str, name: str) -> str:
     """`server` with another database."""
     return urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
