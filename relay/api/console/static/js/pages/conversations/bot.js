@@ -58,7 +58,7 @@ export function botState({ chat, who, session: first, signal, onChange }) {
     replace(element,
       pausedUntil ? badge('busy', t('conversations.bot.paused', { until: until(pausedUntil) }))
         : isOff ? badge('off', t('conversations.bot.off')) : badge('good', t('conversations.bot.on')),
-      pausedReason && h('span', { class: 'small soft' }, t(`conversations.bot.reason.${pausedReason}`)),
+      pausedReason && h('span', { class: 'small soft bot-reason' }, t(`conversations.bot.reason.${pausedReason}`)),
       !pausedUntil && where(state),
       button);
   }

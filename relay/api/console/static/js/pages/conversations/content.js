@@ -44,5 +44,5 @@ function poll({ question, options = [] }, _, votes) {
     h('span', { class: 'small' }, t('conversations.kind.poll')),
     h('strong', {}, question),
     h('ul', { class: 'poll' }, options.map((option) => h('li', {}, h('span', {}, option),
-      h('span', { class: 'number' }, t('conversations.votes', { count: votes[option] ?? 0 }))))));
+      h('span', { class: 'number' }, votes[option] ? t('conversations.votes', { count: votes[option] }) : '0')))));
 }

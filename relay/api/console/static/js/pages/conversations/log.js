@@ -25,6 +25,7 @@ export class Log {
     this.from = 0;
     this.to = 0;
     this.atEnd = true;
+    this.lastTop = 0;
     this.beginning = h('li', { class: 'log-start small soft' });
     this.list = h('ol', { class: 'log-list' });
     this.element = h('div', { class: 'log', role: 'group', tabindex: '0', 'aria-label': label }, this.list);
@@ -59,7 +60,10 @@ export class Log {
   scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.element;
     const left = scrollHeight - scrollTop - clientHeight;
-    this.setEnd(left < END_PIXELS && this.to === this.messages.length);
+    // Who is at the end leaves it by scrolling up; a box that becomes smaller takes nobody away.
+    const wentUp = scrollTop < this.lastTop - 1;
+    this.lastTop = scrollTop;
+    this.setEnd(this.to === this.messages.length && (left < END_PIXELS || (this.atEnd && !wentUp)));
     if (scrollTop < NEAR_PIXELS) this.up();
     else if (left < NEAR_PIXELS && this.to < this.messages.length) this.move(this.from + STEP);
   }
@@ -131,6 +135,7 @@ export class Log {
 
   bottom() {
     this.element.scrollTop = this.element.scrollHeight;
+    this.lastTop = this.element.scrollTop;
   }
 }
 
