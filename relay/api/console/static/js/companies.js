@@ -26,10 +26,10 @@ export async function chooseCompany({ signal, onChange }) {
   }, { signal });
 
   chooser.draw = () => {
-    chooser.node = h('label', { class: 'company-chooser' },
-      h('span', { class: 'soft small' }, t('shell.company')),
+    chooser.node = h('div', { class: 'company-chooser' },
+      h('span', { class: 'soft small', 'aria-hidden': 'true' }, t('shell.company')),
       chooser.companies.length
-        ? h('select', { class: 'small', value: api.company(), onchange: (event) => choose(event.target.value) },
+        ? h('select', { class: 'small', 'aria-label': t('shell.company'), value: api.company(), onchange: (event) => choose(event.target.value) },
           chooser.companies.map(({ companyId, name }) => h('option', { value: companyId }, name)))
         : h('span', { class: 'company' }, t('shell.noCompany')));
     return chooser.node;

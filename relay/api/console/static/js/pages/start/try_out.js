@@ -12,7 +12,7 @@ const PATIENCE_MS = 8000;
 
 export function tryOut(session, signal) {
   const at = `whatsapp/sessions/${session.id}/sandbox`;
-  const log = h('ol', { class: 'bubbles', role: 'log', 'aria-label': t('start.try.chat'), tabindex: '0' });
+  const log = h('div', { class: 'bubbles', role: 'log', 'aria-label': t('start.try.chat'), tabindex: '0' }, h('ol'));
   const hint = h('p', { class: 'soft small try-hint', role: 'status' });
   const button = h('button', { type: 'submit', class: 'primary', 'aria-label': t('start.try.send') }, icon('send'));
   let after = null;
@@ -57,7 +57,7 @@ export function tryOut(session, signal) {
 
 function say(log, kind, who, words) {
   const bubble = h('li', { class: kind }, h('span', { class: 'visually-hidden' }, `${who}: `), words);
-  log.append(bubble);
+  log.firstElementChild.append(bubble);
   log.scrollTop = log.scrollHeight;
 }
 
