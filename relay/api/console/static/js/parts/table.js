@@ -4,23 +4,33 @@
         columns   [{title, cell: (row) => node | text, class: 'lead' | 'numeric' | 'actions'}]
                   `lead` stands on top of a card, without its title
     list.update(rows)    shows these rows, in this order; rows that are the same (as JSON) keep their elements and the focus
+    Of a long list the first hundred are shown, and a button for more: so that one change stays a matter of milliseconds.
 */
 
 import { h } from '../dom.js';
+import { t } from '../i18n.js';
+
+const STEP = 100;
 
 export function table({ caption, columns, key, rows = [] }) {
   const body = h('tbody', { role: 'rowgroup' });
+  const more = h('div', { class: 'table-more', hidden: true },
+    h('button', { type: 'button', onclick: () => { most += STEP; element.update(all); } }, t('common.more')));
   const element = h('div', { class: 'table' }, h('div', { class: 'frame' },
     h('table', { role: 'table' },
       h('caption', { class: 'visually-hidden' }, caption),
       h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' }, columns.map(({ title, class: kind }) => h('th', { role: 'columnheader', scope: 'col', class: kind === 'numeric' && kind },
         kind === 'actions' ? h('span', { class: 'visually-hidden' }, title) : title)))),
-      body)));
+      body)), more);
+  let all = [];
+  let most = STEP;
   let shown = new Map(); // key → {tr, as}
 
   element.update = (next) => {
+    all = next;
+    more.hidden = all.length <= most;
     const before = shown;
-    shown = new Map(next.map((row) => [key(row), settle(before.get(key(row)), row)]));
+    shown = new Map(all.slice(0, most).map((row) => [key(row), settle(before.get(key(row)), row)]));
     for (const [name, { tr }] of before) if (!shown.has(name)) tr.remove();
     let place = body.firstElementChild;
     for (const { tr } of shown.values()) {
