@@ -5,6 +5,9 @@ import { duration, has, t } from '../../i18n.js';
 import { icon } from '../../icons.js';
 import { tag } from '../../parts/status.js';
 
+// What the server calls a text that is not in force.
+const DRAFT = 'draft';
+
 /** The elements for one answer of rules/explain. */
 export function answers(answer) {
   const { replies, shadow, agent, handoff, events } = answer;
@@ -45,23 +48,23 @@ function silence({ verdict, notes }) {
   return aside('info', verdict === 'none' ? t('bots.sim.nothing') : t('bots.sim.quiet'));
 }
 
-function why({ rule, ruleSet, flow, step, notes, vars, tags }) {
+function why({ rule, flow, step, notes, vars, tags }) {
   const source = rule ? t('bots.sim.byRule', { rule }) : flow ? t('bots.sim.byFlow', { flow }) : null;
   const known = [...Object.entries(vars).map(([name, value]) => `${name} = ${typeof value === 'string' ? value : JSON.stringify(value)}`), ...tags.map((one) => `#${one}`)];
   return h('details', {},
     h('summary', {}, t('bots.sim.why'), source && h('span', { class: 'soft' }, ` · ${source}`)),
-    h('ul', { class: 'bot-notes' }, notes.length ? notes.map((note) => h('li', { class: note.fired && 'fired' }, drawNote(note, ruleSet))) : h('li', {}, t('bots.sim.noNotes'))),
+    h('ul', { class: 'bot-notes' }, notes.length ? notes.map((note) => h('li', { class: note.fired && 'fired' }, drawNote(note))) : h('li', {}, t('bots.sim.noNotes'))),
     flow && step && h('p', { class: 'small' }, t('bots.sim.inFlow', { flow, step })),
     known.length > 0 && h('p', { class: 'small' }, t('bots.sim.known', { what: known.join(', ') })));
 }
 
-function drawNote(note, ruleSet) {
+function drawNote(note) {
   const { rule, flow, step, ruleSet: from } = note;
   const name = rule ?? [flow, step].filter(Boolean).join(' › ');
   return [
     icon(note.fired ? 'check' : 'close'),
     h('span', {},
-      name && h('strong', {}, name), from && from !== 'draft' && from !== ruleSet && h('span', { class: 'soft' }, ` (${from})`), name && ' ',
+      name && h('strong', {}, name), from && from !== DRAFT && h('span', { class: 'soft' }, ` (${from})`), name && ' ',
       h('span', {}, reason(note))),
   ];
 }
@@ -69,5 +72,6 @@ function drawNote(note, ruleSet) {
 /** What kind of reason it is, in the reader's language; then the server's own sentence, which quotes the rule. */
 function reason({ code, detail }) {
   const key = `bots.reason.${code}`;
+  if (code === 'fired') return t(key);
   return [has(key) && `${t(key)} `, h('span', { class: has(key) && 'soft', lang: 'en' }, detail)];
 }

@@ -24,14 +24,14 @@ function summaryOf({ kind, rules, flows, tests, errors, error }) {
   if (kind === 'mistakes') return [badge('bad', t('bots.check.mistakes', { count: errors.length }))];
   if (kind === 'tests') return [badge('bad', t('bots.check.tests', { count: errors.length })), ' ', t('bots.check.tests.text')];
   if (kind === 'unknown') return [badge('bad', t('common.failed')), ' ', sentence(error)];
-  const counts = [t('bots.check.rules', { count: rules }), t('bots.check.flows', { count: flows }), t('bots.check.passed', { count: tests })];
-  return [badge('good', t('bots.check.good')), ' ', h('span', { class: 'soft' }, counts.join(' · '))];
+  const counts = [t('bots.check.rules', { count: rules }), flows > 0 && t('bots.check.flows', { count: flows }), tests > 0 && t('bots.check.passed', { count: tests })];
+  return [badge('good', t('bots.check.good')), ' ', h('span', { class: 'soft' }, counts.filter(Boolean).join(' · '))];
 }
 
-function row({ line, column, detail, test }, kind, { goTo, lineOf }) {
+function row({ line, column, path, detail, test }, kind, { goTo, lineOf }) {
   const at = kind === 'tests' ? lineOf(test) : line;
   const where = kind === 'tests' ? t('bots.check.test', { name: test }) : t('bots.check.line', { line: String(line) });
-  const words = [icon('alert'), h('span', {}, h('strong', {}, where), ' ', detail)];
+  const words = [icon('alert'), h('span', {}, h('strong', {}, where), ' ', path && [h('code', {}, path), ' '], h('span', { lang: 'en' }, detail))];
   return at
     ? h('button', { type: 'button', class: 'quiet bot-problem', onclick: () => goTo(at, column ?? 1) }, words)
     : h('div', { class: 'bot-problem' }, words);

@@ -64,8 +64,7 @@ class RuleSetView {
       h('p', { class: 'bot-back' }, h('a', { href: href('bots') }, icon('left'), t('bots.back'))),
       head,
       h('div', { class: 'bot-bench' },
-        h('section', { class: 'stack', 'aria-label': t('bots.text.label') }, this.editor.element, this.problems.element,
-          h('p', { class: 'soft small' }, t('bots.editor.guide'), ' ', h('a', { href: 'docs' }, t('bots.editor.guide.link')))),
+        h('section', { class: 'stack', 'aria-label': t('bots.text.label') }, this.editor.element, this.problems.element),
         await simulator({ source: () => this.editor.text(), who: this.who, signal: this.signal })),
     ];
   }

@@ -29,5 +29,5 @@ function bars(days) {
   return h('ul', { class: 'bot-days', 'aria-label': t('bots.usage.days') }, days.map(({ day, calls, tokens, cost }) => h('li', {},
     h('span', { class: 'small' }, date(`${day}T12:00:00`)),
     h('span', { class: 'bot-bar', 'aria-hidden': 'true' }, h('span', { style: { width: `${(calls / most) * 100}%` } })),
-    h('span', { class: 'small number' }, t('bots.usage.day', { calls, tokens }), cost > 0 && ` · ${t('bots.usage.cost', { cost: number(cost, { maximumFractionDigits: 4 }) })}`))));
+    h('span', { class: 'small number' }, t('bots.usage.dayCalls', { count: calls }), ' · ', t('bots.agent.tokens', { count: tokens }), cost > 0 && ` · ${t('bots.usage.cost', { cost: number(cost, { maximumFractionDigits: 4 }) })}`))));
 }
