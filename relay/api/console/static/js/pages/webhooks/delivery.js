@@ -12,7 +12,6 @@ import { copyable } from '../../parts/copy.js';
 import { openDialog } from '../../parts/dialog.js';
 import { busy } from '../../parts/form.js';
 import { failed, loading } from '../../parts/states.js';
-import { table } from '../../parts/table.js';
 import { relative } from '../../parts/time.js';
 import { tried } from './actions.js';
 import { outcomeBadge, statusBadge, took } from './words.js';
@@ -39,7 +38,6 @@ class DeliveryView {
     this.again = button('refresh', t('webhooks.redeliver'), 'redeliver', '');
     this.stop = button('close', t('webhooks.stop'), 'cancel', 'quiet bad');
     this.about = h('p', { class: 'soft' });
-    this.attempts = table({ caption: t('webhooks.attempts'), columns: columns(), key: ({ number }) => number });
     this.log = h('div', {}, loading());
     this.element = h('div', { class: 'stack' },
       h('div', { class: 'row apart' }, this.state, h('div', { class: 'row' }, this.again, this.stop)),
@@ -72,13 +70,13 @@ class DeliveryView {
     replace(this.state, statusBadge(status), h('span', {}, whatNow(delivery)));
     this.again.hidden = status === 'pending' && attempts.length === 0;
     this.stop.hidden = status !== 'pending';
-    this.attempts.update([...attempts].reverse());
     if (isFirst) {
       replace(this.about, t(`webhooks.type.${eventType}`), ' · ', dateTime(createdAt));
       this.element.append(this.content(eventId));
     }
-    if (attempts.length === 0) replace(this.log, h('p', { class: 'soft' }, t('webhooks.attempts.none')));
-    else if (!this.attempts.isConnected) replace(this.log, this.attempts);
+    replace(this.log, attempts.length === 0
+      ? h('p', { class: 'soft' }, t('webhooks.attempts.none'))
+      : h('ul', { class: 'attempt-list', 'aria-label': t('webhooks.attempts') }, [...attempts].reverse().map(attemptItem)));
   }
 
   /** What was sent, fetched when somebody wants to see it. */
@@ -105,11 +103,12 @@ function whatNow({ status, attempts, nextAttemptAt }) {
   return attempts.length === 0 ? t('webhooks.waiting') : [t('webhooks.nextAttempt'), ' ', relative(nextAttemptAt)];
 }
 
-function columns() {
-  return [
-    { title: t('webhooks.attempt'), class: 'lead', cell: ({ number, at }) => h('div', {}, h('strong', { class: 'number' }, `${number}. `), relative(at)) },
-    { title: t('webhooks.result'), cell: outcomeBadge },
-    { title: t('webhooks.took'), cell: ({ durationSeconds, outcome }) => (outcome === 'cancelled' ? '–' : took(durationSeconds)) },
-    { title: t('webhooks.answer'), cell: ({ response }) => (response ? h('code', { class: 'webhook-answer' }, response) : h('span', { class: 'soft' }, t('webhooks.answer.empty'))) },
-  ];
+function attemptItem(attempt) {
+  const { number, at, outcome, durationSeconds, response } = attempt;
+  return h('li', { class: 'stack tight' },
+    h('div', { class: 'row' },
+      h('strong', { class: 'number' }, t('webhooks.attempt', { number })), outcomeBadge(attempt),
+      outcome !== 'cancelled' && h('span', { class: 'number' }, took(durationSeconds)),
+      h('span', { class: 'soft small' }, relative(at))),
+    outcome !== 'cancelled' && (response ? h('code', { class: 'webhook-answer' }, response) : h('p', { class: 'soft small' }, t('webhooks.answer.empty'))));
 }

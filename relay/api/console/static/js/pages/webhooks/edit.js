@@ -11,7 +11,7 @@ import { openDialog } from '../../parts/dialog.js';
 import { field } from '../../parts/form.js';
 import { toast } from '../../parts/toast.js';
 import { showSecret, tried } from './actions.js';
-import { GROUPS, filterOf, isTaken } from './event_types.js';
+import { GROUPS, filterOf, names } from './event_types.js';
 import { nameOf } from './words.js';
 
 const NEW = { url: '', description: '', events: [], sessions: [], order: 'none' };
@@ -86,8 +86,8 @@ function eventChoice(filter) {
   return choiceOrAll({
     legend: t('webhooks.events'), path: 'events', all: t('webhooks.events.all'), allName: 'allEvents', takesAll: filter.length === 0,
     some: Object.entries(GROUPS).map(([group, types]) => h('div', { class: 'tick-group' },
-      h('h4', { class: 'small soft' }, t(`webhooks.group.${group}`)),
-      types.map((type) => tick(`event ${type}`, isTaken(filter, type), t(`webhooks.type.${type}`), type)))),
+      h('strong', { class: 'small soft' }, t(`webhooks.group.${group}`)),
+      types.map((type) => tick(`event ${type}`, names(filter, type), t(`webhooks.type.${type}`), type)))),
   });
 }
 

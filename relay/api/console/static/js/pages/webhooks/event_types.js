@@ -1,6 +1,6 @@
 /* The kinds of events that an endpoint can ask for, in groups as people think of them; a test event is sent whatever was asked for.
 
-    isTaken(filter, type)    whether an endpoint's filter takes it; an empty filter takes all
+    names(filter, type)      whether an endpoint's filter names it, by itself or as `message.*`
     filterOf(types)          the filter for these types: a whole group as `message.*`, so that it takes new kinds too
 */
 
@@ -12,11 +12,10 @@ export const GROUPS = {
   contact: ['contact.deleted'],
   endpoint: ['endpoint.disabled'],
 };
-export const CHOSEN = Object.values(GROUPS).flat();
-export const ALL = [...CHOSEN, 'webhook.test'];
+export const ALL = [...Object.values(GROUPS).flat(), 'webhook.test'];
 
-export function isTaken(filter, type) {
-  return filter.length === 0 || filter.includes(type) || filter.includes(`${type.split('.')[0]}.*`);
+export function names(filter, type) {
+  return filter.includes(type) || filter.includes(`${type.split('.')[0]}.*`);
 }
 
 export function filterOf(types) {

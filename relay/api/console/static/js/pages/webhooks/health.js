@@ -45,5 +45,5 @@ export function healthCards(endpoint, figures) {
 }
 
 function card(title, ...children) {
-  return h('div', { class: 'card webhook-card' }, h('h3', { class: 'small soft' }, title), children);
+  return h('div', { class: 'card webhook-card' }, h('h2', { class: 'small soft' }, title), children);
 }
