@@ -50,7 +50,9 @@ export function openDialog({ title, body, actions = [], wide = false, signal }) 
 
   document.body.append(dialog);
   dialog.showModal();
-  (dialog.querySelector('.dialog-body :is(input, select, textarea):not([type="radio"])') ?? buttons.at(-1))?.focus();
+  // A field, else the main button; where that destroys something, the way out.
+  (dialog.querySelector('.dialog-body :is(input, select, textarea):not([type="radio"])')
+    ?? (main?.kind === 'danger' ? buttons[0] : buttons.at(-1)))?.focus();
   signal?.addEventListener('abort', () => close(), { once: true });
   return new Promise((resolve) => {
     dialog.addEventListener('close', () => {

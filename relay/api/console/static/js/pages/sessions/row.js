@@ -24,7 +24,7 @@ export function columns(context) {
 function who(session) {
   return h('div', { class: 'session-who' },
     h('strong', { class: 'session-name' }, session.name),
-    session.phone && h('span', { class: 'number soft' }, phone(session.phone)),
+    session.phone && h('span', { class: 'session-number number soft' }, phone(session.phone)),
     h('span', { class: 'row tags' },
       session.engine === 'sandbox' && tag(t('sessions.engine.sandbox')),
       session.automation && tag(t('sessions.bot.on')),
