@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Locator, expect
 
-from tests.api_client import ALL_SCOPES
+from tests.api_client import ALL_SCOPES, OPERATOR_KEY
 from tests.console.browser import Desk
 from tests.console.conftest import Company, OpenDesk
 from tests.flow.serving import Relay, link, until
@@ -241,6 +241,34 @@ async def test_the_editor_by_keyboard(open_desk: OpenDesk, company: Company) -> 
     await expect(editor(desk)).not_to_be_focused()
 
 
+async def test_starters_and_words_are_what_the_server_takes(desk: Desk, company: Company) -> None:
+    """Each starter has no mistake and its tests pass; each example below the editor makes a rule."""
+    await desk.sign_in(company.key)
+    for kind in ("booking", "blank"):
+        await desk.go("bots")
+        await desk.button("bots.new").first.click()
+        await desk.field("bots.name", within=desk.dialog()).fill(kind)
+        await desk.dialog().locator(f"[value={kind}]").check()
+        await desk.button("bots.new.button").click()
+        await expect(desk.page.get_by_text(desk.words("bots.check.good"))).to_be_visible()
+    await desk.page.get_by_text(desk.words("bots.words"), exact=True).click()
+    await desk.check()
+    examples = {
+        group: await desk.page.locator(f"code[data-group={group}]").all_inner_texts()
+        for group in ("when", "if", "do")
+    }
+    rules = [
+        *(f"{{when: {{{one}}}, do: [{{stop: true}}]}}" for one in examples["when"]),
+        *(f"{{when: {{always: true}}, if: [{{{one}}}], do: [{{stop: true}}]}}" for one in examples["if"]),
+        *(f"{{when: {{regex: '(?P<order>x)'}}, do: [{{{one}}}]}}" for one in examples["do"]),
+    ]
+    assert len(rules) > 20
+    listed = "".join(f"  - {rule[0]}id: r{number}, {rule[1:]}\n" for number, rule in enumerate(rules))
+    source = f"version: 1\nrules:\n{listed}flows:\n  booking: {{steps: [{{ask: Day?}}]}}\n"
+    checked = await company.client.put(f"{RULES}/words?dryRun=true", content=source)
+    assert checked.status_code == 200, checked.text
+
+
 async def test_delete_asks_first(desk: Desk, company: Company) -> None:
     """Cancelled, nothing happens; confirmed, the rule set is gone."""
     await company.client.put(f"{RULES}/shop", content=SHOP)
@@ -324,3 +352,29 @@ async def test_on_a_phones_screen(open_desk: OpenDesk, company: Company) -> None
     await desk.go("bots")
     await expect(desk.page.get_by_role("row").filter(has_text="shop")).to_be_visible()
     await desk.check()
+
+
+async def test_an_operator_works_for_a_company(open_desk: OpenDesk, relay: Relay) -> None:
+    """The company chosen above is whose rules are read, tried, put in force and taken back."""
+    async with relay.client() as operator:
+        made = await operator.post("/api/v1/admin/tenants", json={"name": "Floricultura"})
+        company_id = made.json()["companyId"]
+        where = {"companyId": company_id}
+        await operator.put(f"{RULES}/shop", params=where, content=SHOP)
+        await operator.put(f"{RULES}/shop", params=where, content=SHOP + "# two\n")
+        desk = await open_desk(language="en")
+        await desk.sign_in(OPERATOR_KEY)
+        await desk.page.get_by_label(desk.words("shell.company")).select_option(company_id)
+        await desk.go("bots", "rules", "shop")
+        await expect(editor(desk)).to_have_value(SHOP + "# two\n")
+        chat = await say(desk, "your hours?")
+        await expect(chat.get_by_text("From 9 to 18.")).to_be_visible()
+        await desk.button("bots.versions").click()
+        await desk.dialog().get_by_role("button", name="Version 1").first.click()
+        await desk.button("bots.rollBack", version=1).click()
+        await expect(editor(desk)).to_have_value(SHOP)
+        await editor(desk).fill(SHOP + "# four\n")
+        await put_in_force(desk)
+        await expect(desk.page.get_by_text(desk.words("bots.inForce", version=4)).first).to_be_visible()
+        answer = await operator.get(f"{RULES}/shop", params=where)
+    assert answer.json()["source"] == SHOP + "# four\n"

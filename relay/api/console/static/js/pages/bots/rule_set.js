@@ -10,7 +10,7 @@ import { h, replace } from '../../dom.js';
 import { t } from '../../i18n.js';
 import { icon } from '../../icons.js';
 import { openDialog } from '../../parts/dialog.js';
-import { field } from '../../parts/form.js';
+import { busy, field } from '../../parts/form.js';
 import { pageHeader } from '../../parts/header.js';
 import { loading } from '../../parts/states.js';
 import { badge } from '../../parts/status.js';
@@ -22,6 +22,7 @@ import { yamlEditor } from './editor.js';
 import { problems } from './problems.js';
 import { simulator } from './simulator.js';
 import { showVersions } from './versions.js';
+import { words } from './words.js';
 
 export async function showRuleSet(container, name, { who, signal }) {
   replace(container, loading());
@@ -53,7 +54,7 @@ class RuleSetView {
     this.checker = checker({ name, text: () => this.editor.text(), tell: (state) => this.tell(state), signal });
     this.versions = h('button', { type: 'button', onclick: () => this.showVersions() }, icon('clock'), t('bots.versions'));
     this.undo = h('button', { type: 'button', class: 'quiet', onclick: () => this.write(this.set.source) }, t('bots.discard'));
-    this.save = h('button', { type: 'button', class: 'primary', onclick: () => this.putInForce() }, icon('check'), t('bots.putInForce'));
+    this.save = h('button', { type: 'button', class: 'primary', onclick: () => busy(this.save, () => this.putInForce()) }, icon('check'), t('bots.putInForce'));
   }
 
   async draw() {
@@ -64,7 +65,7 @@ class RuleSetView {
       h('p', { class: 'bot-back' }, h('a', { href: href('bots') }, icon('left'), t('bots.back'))),
       head,
       h('div', { class: 'bot-bench' },
-        h('section', { class: 'stack', 'aria-label': t('bots.text.label') }, this.editor.element, this.problems.element),
+        h('section', { class: 'stack', 'aria-label': t('bots.text.label') }, this.editor.element, this.problems.element, words()),
         await simulator({ source: () => this.editor.text(), who: this.who, signal: this.signal })),
     ];
   }
@@ -108,6 +109,7 @@ class RuleSetView {
   }
 
   async putInForce() {
+    if (this.state.kind === 'checking') await this.checker.now();
     if (this.state.kind === 'mistakes') {
       const [{ line, column }] = this.state.errors;
       toast(t('bots.errors.rules_invalid'), { kind: 'bad' });
