@@ -31,7 +31,7 @@ def settings() -> Mapping[str, Any]:
 
 
 class Shop:
-    """A company's own system: answers 204 below /in, 503 with words below all else."""
+    """A company's own system: answers 204 at /in, 410 at /gone, 503 everywhere else."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -51,8 +51,9 @@ class Shop:
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
         await reader.readexactly(int(headers["content-length"]))
         self.seen.append(headers | {":path": first.split()[1]})
-        body = b"" if first.split()[1] == "/in" else b"The shop is being moved"
-        status = "204 No Content" if not body else "503 Service Unavailable"
+        path = first.split()[1]
+        body = b"" if path == "/in" else b"The shop is being moved"
+        status = {"/in": "204 No Content", "/gone": "410 Gone"}.get(path, "503 Service Unavailable")
         length = f"content-length: {len(body)}\r\n" if body else ""
         writer.write(f"HTTP/1.1 {status}\r\n{length}\r\n".encode() + body)
         await writer.drain()
@@ -255,6 +256,10 @@ async def test_a_range_is_sent_again_with_its_progress(desk: Desk, company: Comp
     await desk.button("webhooks.replay").click()
     await desk.check()
     await desk.shoot("webhook-replay")
+    await desk.field("webhooks.replay.until").fill("2020-01-01T00:00")
+    await desk.button("webhooks.replay.button", within=desk.dialog()).click()
+    await expect(desk.page.get_by_text(desk.words("webhooks.errors.range_backwards"))).to_be_visible()
+    await desk.field("webhooks.replay.until").fill("")
     await desk.button("webhooks.replay.button", within=desk.dialog()).click()
     await expect(desk.page.get_by_text(desk.words("webhooks.replay.done.other", count=3))).to_be_visible()
     bar = desk.page.get_by_role("progressbar")
@@ -345,8 +350,71 @@ async def test_switched_off_on_and_deleted(desk: Desk, company: Company, shop: S
     assert (await company.client.get(ENDPOINTS)).json()["endpoints"] == []
 
 
+async def test_an_endpoint_that_is_gone_says_so(desk: Desk, company: Company, shop: Shop) -> None:
+    """Relay switches it off while one looks: the page says why and what to do, without being asked."""
+    endpoint = await register(company, f"{shop.url}/gone")
+    await desk.sign_in(company.key)
+    await desk.go("webhooks", endpoint)
+    await expect(desk.page.get_by_text(desk.words("webhooks.deliveries.none"))).to_be_visible()
+    await send_test(company, endpoint)
+    await expect(desk.page.get_by_text(desk.words("webhooks.disabled.gone"))).to_be_visible()
+    await desk.check()
+
+
+async def test_what_is_changed_is_kept(open_desk: OpenDesk, company: Company, shop: Shop) -> None:
+    """A group stays a group beside a new type; headers stay until they are removed."""
+    endpoint = await register(
+        company, f"{shop.url}/in", events=["automation.*", "call.received"], headers={"X-Shop": "7"}
+    )
+    desk = await open_desk(language="en")
+    await desk.sign_in(company.key)
+    await desk.go("webhooks", endpoint)
+    await desk.button("webhooks.edit").click()
+    dialog = desk.dialog()
+    await expect(dialog.get_by_role("checkbox", name="automation.paused")).to_be_checked()
+    await expect(dialog.get_by_role("checkbox", name="message.received")).not_to_be_checked()
+    await dialog.get_by_role("checkbox", name="message.received").check()
+    await dialog.get_by_role("checkbox", name="call.received").uncheck()
+    await desk.check()
+    await desk.button("common.save").click()
+    await expect(dialog).to_have_count(0)
+    assert (await the_endpoint(company))["events"] == ["message.received", "automation.*"]
+    await send_test(company, endpoint)
+    assert shop.seen[-1]["x-shop"] == "7"
+    await desk.button("webhooks.edit").click()
+    await desk.field("webhooks.events.all").check()
+    await dialog.get_by_text(desk.words("webhooks.headers"), exact=True).click()
+    await desk.field("webhooks.headers.remove").check()
+    await desk.button("common.save").click()
+    await expect(dialog).to_have_count(0)
+    assert (await the_endpoint(company))["events"] == []
+
+    async def without() -> bool:
+        await send_test(company, endpoint)
+        return "x-shop" not in shop.seen[-1]
+
+    await until(without, seconds=10, what="the headers are gone")
+
+
+async def test_many_deliveries_come_page_by_page(open_desk: OpenDesk, company: Company, shop: Shop) -> None:
+    """Fifty at first, the others by a button; what is new while one looks comes on top, and nothing twice."""
+    endpoint = await register(company, f"{shop.url}/in", events=["webhook.*"])
+    for _ in range(53):
+        await company.client.post(f"{ENDPOINTS}/{endpoint}/test")
+    desk = await open_desk(language="pt-BR")
+    await desk.sign_in(company.key)
+    await desk.go("webhooks", endpoint)
+    details = desk.button("webhooks.delivery.open")
+    await expect(details).to_have_count(50)
+    await desk.button("common.more").click()
+    await expect(details).to_have_count(53)
+    await expect(desk.button("common.more")).to_be_hidden()
+    await company.client.post(f"{ENDPOINTS}/{endpoint}/test")
+    await expect(details).to_have_count(54)
+
+
 async def test_another_companys_endpoint_is_not_there(
-    desk: Desk, company: Company, relay: Relay, shop: Shop
+    open_desk: OpenDesk, company: Company, relay: Relay, shop: Shop
 ) -> None:
     """Neither in the list nor behind its address."""
     endpoint = await register(company, f"{shop.url}/in", description="Segredo")
@@ -354,6 +422,7 @@ async def test_another_companys_endpoint_is_not_there(
         other = (await operator.post("/api/v1/admin/tenants", json={"name": "Other"})).json()["companyId"]
         body = {"companyId": other, "name": "k", "scopes": ["webhooks"]}
         key = (await operator.post("/api/v1/admin/keys", json=body)).json()["key"]
+    desk = await open_desk(language="en")
     await desk.sign_in(key)
     await desk.go("webhooks")
     await expect(desk.page.get_by_text(desk.words("webhooks.empty.title"))).to_be_visible()
@@ -415,13 +484,14 @@ async def receiving(folder: Path, code: str, *, port: int, secret: str) -> Async
 
 
 async def test_the_copied_example_takes_a_really_signed_webhook(
-    desk: Desk, company: Company, tmp_path: Path
+    open_desk: OpenDesk, company: Company, tmp_path: Path
 ) -> None:
     """With the endpoint's secret it answers 204 to Relay's own request; with another secret 401."""
     port = free_port()
     made = await company.client.post(
         ENDPOINTS, json={"url": f"http://127.0.0.1:{port}/", "description": "Loja"}
     )
+    desk = await open_desk(language="pt-BR")
     await desk.sign_in(company.key)
     await desk.go("webhooks", "signature")
     await desk.check()

@@ -46,6 +46,7 @@ export function showSecret(secret, { signal }, text) {
 export async function rotateSecret(endpoint, context) {
   const made = await openDialog({
     title: t('webhooks.rotate.title', { name: nameOf(endpoint) }),
+    wide: true,
     body: [
       h('p', {}, t('webhooks.rotate.text')),
       field({

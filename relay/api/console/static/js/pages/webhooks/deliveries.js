@@ -76,12 +76,13 @@ class DeliveryList {
   }
 
   async loadMore() {
-    const look = this.looks;
-    const { deliveries, nextCursor } = await this.ask(this.cursor);
-    if (look !== this.looks) return this.loadMore();
+    const { cursor } = this;
+    const { deliveries, nextCursor } = await this.ask(cursor);
+    // Another filter meanwhile, or a new beginning: this page belongs to neither.
+    if (this.cursor !== cursor) return;
     this.rows = [...this.rows, ...deliveries];
     this.cursor = nextCursor;
-    return this.draw();
+    this.draw();
   }
 
   draw() {

@@ -114,7 +114,7 @@ class EndpointView {
     const { endpoint, figures } = this;
     this.title.textContent = nameOf(endpoint);
     this.url.textContent = endpoint.url;
-    const wrong = healthText(endpoint);
+    const wrong = healthText(endpoint, figures);
     if (this.alert.textContent !== (wrong ?? '')) {
       replace(this.alert, wrong && h('div', { class: endpoint.status === 'disabled' ? 'alert info' : 'alert' }, icon('alert'), h('span', {}, wrong)));
     }

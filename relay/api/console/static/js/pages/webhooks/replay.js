@@ -6,7 +6,7 @@ How far: the server says how many it owes again; what of the range is still owed
 the endpoint is owed while it is many. What failed meanwhile waits for its next attempt and is said so.
 */
 
-import { api } from '../../api.js';
+import { ApiError, api } from '../../api.js';
 import { h, replace } from '../../dom.js';
 import { every } from '../../events.js';
 import { number, t } from '../../i18n.js';
@@ -53,6 +53,7 @@ function askForRange(endpoint, { signal }) {
 
 async function replay({ id }, { since, until, type }) {
   const range = { since: new Date(since).toISOString(), until: (until ? new Date(until) : new Date()).toISOString() };
+  if (range.since >= range.until) throw new ApiError({ status: 0, code: 'range_backwards', detail: '', path: 'since' });
   const { count } = await api.post(`webhooks/endpoints/${id}/replay`, { ...range, ...(type ? { types: [type] } : {}) });
   return { count, type, ...range };
 }

@@ -2,7 +2,7 @@
 
     nameOf(endpoint)          its description, else its host
     healthBadge(endpoint)     working, failing, switched off
-    healthText(endpoint)      what is wrong and what to do; null where nothing is
+    healthText(endpoint, figures)  what is wrong and what to do; null where nothing is
     statusBadge(status)       of a delivery
     outcomeBadge(attempt)     of an attempt, with the answer's status code
     took(seconds)             '84 ms', '2.1 s'
@@ -23,12 +23,13 @@ export function healthBadge({ status, failingSince }) {
   return failingSince ? badge('bad', t('webhooks.health.failing')) : badge('good', t('webhooks.health.enabled'));
 }
 
-export function healthText({ status, disabledReason, failingSince }) {
+export function healthText({ status, disabledReason, failingSince }, { owed }) {
   if (status === 'disabled') {
     const reason = `webhooks.disabled.${disabledReason}`;
     return has(reason) ? t(reason) : t('webhooks.disabled.requested');
   }
-  return failingSince ? t('webhooks.failing.text') : null;
+  if (!failingSince) return null;
+  return owed > 0 ? t('webhooks.failing.text') : t('webhooks.failing.ended');
 }
 
 export function statusName(status) {
