@@ -208,10 +208,25 @@ async def test_versions_what_differs_and_back(desk: Desk, company: Company) -> N
 
 
 async def test_what_is_not_in_force_waits_for_its_writer(desk: Desk, company: Company) -> None:
-    """Another page and back: the text is as it was left; discarded, it is what is in force."""
+    """Another page and back: the text is as it was left; discarded, it is what is in force; another waits beside it."""
     await open_set(desk, company)
     await editor(desk).fill(SHOP + "# mine\n")
     await desk.page.get_by_role("link", name=desk.words("bots.back")).click()
+    rows = desk.page.get_by_role("row")
+    await expect(rows.filter(has_text="shop")).to_contain_text(desk.words("bots.unsaved"))
+    await desk.button("bots.new").first.click()
+    await desk.field("bots.name", within=desk.dialog()).fill("shop")
+    await desk.button("bots.new.button").click()
+    await expect(desk.page.get_by_text(desk.words("bots.errors.name_taken"))).to_be_visible()
+    await desk.field("bots.name", within=desk.dialog()).fill("other")
+    await desk.button("bots.new.button").click()
+    await expect(desk.page.get_by_text(desk.words("bots.notInForce"))).to_be_visible()
+    await desk.page.get_by_role("link", name=desk.words("bots.back")).click()
+    await expect(rows.filter(has_text="other")).to_contain_text(desk.words("bots.notInForce"))
+    await desk.check()
+    await desk.button("bots.deleteOf", name="other").click()
+    await desk.button("bots.delete", within=desk.dialog()).click()
+    await expect(rows.filter(has_text="other")).to_have_count(0)
     await desk.page.get_by_role("link", name="shop").first.click()
     await expect(editor(desk)).to_have_value(SHOP + "# mine\n")
     await desk.button("bots.discard").click()

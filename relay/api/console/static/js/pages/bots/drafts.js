@@ -1,12 +1,17 @@
-/* Texts that are written and not in force yet: kept while the console is open, by company and name, and nowhere else. */
+/* Texts that are written and not in force yet: kept while the console is open, by company and name, and nowhere else.
+   Closing the console while there are any is asked about by the browser. */
 
 import { api } from '../../api.js';
 
-const drafts = new Map();
+const drafts = new Map(); // company → Map(name → text)
 
-const keyOf = (who, name) => JSON.stringify([api.company() ?? who.companyId, name]);
+window.addEventListener('beforeunload', (event) => {
+  if ([...drafts.values()].some(({ size }) => size > 0)) event.preventDefault();
+});
 
-export const findDraft = (who, name) => drafts.get(keyOf(who, name));
-export const keepDraft = (who, name, text) => drafts.set(keyOf(who, name), text);
-export const dropDraft = (who, name) => drafts.delete(keyOf(who, name));
-export const hasDrafts = () => drafts.size > 0;
+/** The company's: name → text. */
+export function draftsOf(who) {
+  const company = api.company() ?? who.companyId;
+  if (!drafts.has(company)) drafts.set(company, new Map());
+  return drafts.get(company);
+}

@@ -17,7 +17,7 @@ import { badge } from '../../parts/status.js';
 import { toast } from '../../parts/toast.js';
 import { href } from '../../routes.js';
 import { checker } from './check.js';
-import { dropDraft, findDraft, hasDrafts, keepDraft } from './drafts.js';
+import { draftsOf } from './drafts.js';
 import { yamlEditor } from './editor.js';
 import { problems } from './problems.js';
 import { simulator } from './simulator.js';
@@ -30,7 +30,6 @@ export async function showRuleSet(container, name, { who, signal }) {
   const view = new RuleSetView({ name, set, who, signal });
   replace(container, await view.draw());
   view.checker.now();
-  window.addEventListener('beforeunload', (event) => { if (hasDrafts()) event.preventDefault(); }, { signal });
 }
 
 /** Null: it is a draft only. */
@@ -38,18 +37,18 @@ async function find(name, who, signal) {
   try {
     return await api.get(`rules/${encodeURIComponent(name)}`, {}, { signal });
   } catch (error) {
-    if (error.code === 'not_found' && findDraft(who, name) !== undefined) return null;
+    if (error.code === 'not_found' && draftsOf(who).has(name)) return null;
     throw error;
   }
 }
 
 class RuleSetView {
   constructor({ name, set, who, signal }) {
-    Object.assign(this, { name, set, who, signal, state: { kind: 'checking' } });
+    Object.assign(this, { name, set, who, signal, drafts: draftsOf(who), state: { kind: 'checking' } });
     this.standing = h('span', { class: 'row', role: 'status' });
     this.problems = problems({ goTo: (line, column) => this.editor.goTo(line, column), lineOf: (test) => this.lineOf(test) });
     this.editor = yamlEditor({
-      label: t('bots.editor', { name }), describedBy: this.problems.id, value: findDraft(who, name) ?? set.source, onInput: () => this.changed(),
+      label: t('bots.editor', { name }), describedBy: this.problems.id, value: this.drafts.get(name) ?? set.source, onInput: () => this.changed(),
     });
     this.checker = checker({ name, text: () => this.editor.text(), tell: (state) => this.tell(state), signal });
     this.versions = h('button', { type: 'button', onclick: () => this.showVersions() }, icon('clock'), t('bots.versions'));
@@ -72,8 +71,8 @@ class RuleSetView {
 
   changed() {
     const text = this.editor.text();
-    if (text === this.set?.source) dropDraft(this.who, this.name);
-    else keepDraft(this.who, this.name, text);
+    if (text === this.set?.source) this.drafts.delete(this.name);
+    else this.drafts.set(this.name, text);
     this.stand();
     this.checker.soon();
   }
@@ -135,7 +134,7 @@ class RuleSetView {
     const options = { type: 'application/yaml', query: { note, skipTests: skipTests || null } };
     const answer = await api.put(`rules/${encodeURIComponent(this.name)}`, source, options);
     this.set = { ...answer, source };
-    dropDraft(this.who, this.name);
+    this.drafts.delete(this.name);
     if (this.editor.text() !== source) this.changed();
     this.stand();
     return answer;

@@ -8,11 +8,12 @@ import { confirm } from '../../parts/confirm.js';
 import { openDialog } from '../../parts/dialog.js';
 import { field } from '../../parts/form.js';
 import { empty } from '../../parts/states.js';
+import { badge } from '../../parts/status.js';
 import { table } from '../../parts/table.js';
 import { relative } from '../../parts/time.js';
 import { toast } from '../../parts/toast.js';
 import { go, href } from '../../routes.js';
-import { dropDraft, keepDraft } from './drafts.js';
+import { draftsOf } from './drafts.js';
 import { STARTERS, starter } from './starters.js';
 
 const NAME = '[A-Za-z0-9_][A-Za-z0-9_.\\-]{0,63}';
@@ -20,9 +21,19 @@ const NAME = '[A-Za-z0-9_][A-Za-z0-9_.\\-]{0,63}';
 export async function showSets(content, { who, signal, actions }) {
   const sets = [];
   for await (const page of api.all('rules', 'ruleSets', {}, { signal })) sets.push(...page);
-  const view = { content, who, signal, sets };
+  const view = { content, who, signal, sets: withDrafts(sets, draftsOf(who)) };
   replace(actions, newButton(view));
   draw(view);
+}
+
+/** Those in force, each with whether it has a text that is not; first those that are nothing but such a text. */
+function withDrafts(sets, drafts) {
+  const known = new Set(sets.map(({ name }) => name));
+  const alone = [...drafts.keys()].filter((name) => !known.has(name));
+  return [
+    ...alone.map((name) => ({ name, version: null, note: '', updatedAt: null, isDrafted: true })),
+    ...sets.map((set) => ({ ...set, isDrafted: drafts.has(set.name) })),
+  ];
 }
 
 function newButton(view) {
@@ -39,12 +50,18 @@ function draw(view) {
 
 function columns(view) {
   return [
-    { title: t('bots.name'), class: 'lead', cell: ({ name }) => h('a', { class: 'bot-name', href: href('bots', 'rules', name) }, name) },
-    { title: t('bots.version'), class: 'numeric', cell: ({ version }) => String(version) },
+    { title: t('bots.name'), class: 'lead', cell: nameCell },
+    { title: t('bots.version'), class: 'numeric', cell: ({ version }) => String(version ?? '–') },
     { title: t('bots.note'), cell: ({ note }) => note || h('span', { class: 'soft' }, '–') },
     { title: t('bots.changed'), cell: ({ updatedAt }) => relative(updatedAt) },
     { title: t('bots.actions'), class: 'actions', cell: (set) => rowActions(set, view) },
   ];
+}
+
+function nameCell({ name, version, isDrafted }) {
+  return h('span', { class: 'row' },
+    h('a', { class: 'bot-name', href: href('bots', 'rules', name) }, name),
+    isDrafted && (version ? badge('busy', t('bots.unsaved')) : badge('off', t('bots.notInForce'))));
 }
 
 function rowActions(set, view) {
@@ -58,13 +75,13 @@ function rowActions(set, view) {
   ];
 }
 
-async function remove({ name }, view) {
+async function remove({ name, version }, view) {
   const done = await confirm({
-    title: t('bots.delete.title', { name }), text: t('bots.delete.text'), action: t('bots.delete'), signal: view.signal,
-    run: () => api.delete(`rules/${encodeURIComponent(name)}`),
+    title: t('bots.delete.title', { name }), text: version ? t('bots.delete.text') : t('bots.delete.draft'), action: t('bots.delete'), signal: view.signal,
+    run: () => version && api.delete(`rules/${encodeURIComponent(name)}`),
   });
   if (!done) return;
-  dropDraft(view.who, name);
+  draftsOf(view.who).delete(name);
   view.sets = view.sets.filter((set) => set.name !== name);
   draw(view);
   toast(t('bots.deleted', { name }));
@@ -93,6 +110,6 @@ async function begin({ name, starter: kind }, { who, sets }) {
   if (sets.some((set) => set.name === name)) throw new ApiError({ status: 409, code: 'name_taken', detail: '', path: 'name' });
   // The server's own opinion of the name.
   await api.put(`rules/${encodeURIComponent(name)}`, starter(kind, language()), { type: 'application/yaml', query: { dryRun: true } });
-  keepDraft(who, name, starter(kind, language()));
+  draftsOf(who).set(name, starter(kind, language()));
   return name;
 }

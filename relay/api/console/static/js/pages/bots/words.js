@@ -45,7 +45,7 @@ export function words() {
   return h('details', { class: 'bot-words' }, h('summary', {}, t('bots.words')),
     h('p', { class: 'soft small' }, t('bots.words.text')),
     Object.entries(WORDS).map(([group, examples]) => [
-      h('h3', {}, h('code', {}, group), ' ', t(`bots.words.${group}`)),
+      h('h2', {}, h('code', {}, group), ' ', t(`bots.words.${group}`)),
       h('dl', {}, Object.entries(examples).map(([name, example]) => [
         h('dt', {}, h('code', { 'data-group': group }, example)),
         h('dd', {}, t(`bots.words.${group}.${name}`)),
