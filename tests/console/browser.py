@@ -30,6 +30,12 @@ LOCALES = Path(__file__).parents[2] / "relay/api/console/static/locales"
 IMAGES = Path(__file__).parents[2] / "docs/images"
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _SERIOUS = ("serious", "critical")
+# What is wider than the place that it has: the page, and what cuts off or scrolls what it holds.
+_TOO_WIDE = """
+    [document.documentElement, ...document.querySelectorAll('.card, .frame, dialog, .dialog-body')]
+        .filter((node) => node.clientWidth > 0 && node.scrollWidth > node.clientWidth + 1)
+        .map((node) => `${node.tagName} ${node.className}: ${node.scrollWidth} in ${node.clientWidth} px`)
+"""
 # A refusal that the page shows in its own words; browsers note each in the console.
 _REFUSED = re.compile(r"Failed to load resource: the server responded with a status of 4\d\d")
 
@@ -132,8 +138,8 @@ class Desk:
             serious = [_told(violation) for violation in found if violation["impact"] in _SERIOUS]
             assert not serious, f"in {theme}: {serious}"
         await self.page.emulate_media(color_scheme=self.theme)
-        wide = await self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        assert wide <= 0, f"{wide} px too wide"
+        too_wide = await self.page.evaluate(_TOO_WIDE)
+        assert not too_wide, too_wide
 
     async def shoot(self, name: str) -> None:
         if os.environ.get("RELAY_SHOTS") != "1":
