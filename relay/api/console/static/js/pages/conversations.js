@@ -165,11 +165,12 @@ class ConversationsView {
       return;
     }
     await this.tried(async () => {
-      const query = { sessionId: this.sessionId, search: text, limit: 50 };
+      const digits = /^[+\d\s().-]+$/.test(text) ? text.replace(/\D/g, '') : '';
+      const query = { sessionId: this.sessionId, search: digits || text, limit: 50 };
       const { contacts } = await api.get('whatsapp/contacts', query, { signal: this.signal });
       if (this.list.term() !== text) return;
       const known = new Map(this.chats.list.map((chat) => [idOf(chat), chat]));
-      const named = this.chats.list.filter((chat) => nameOf(chat).toLowerCase().includes(text.toLowerCase()));
+      const named = this.chats.list.filter((chat) => (digits && chat.chat.includes(digits)) || nameOf(chat).toLowerCase().includes(text.toLowerCase()));
       const met = contacts.map(chatWith).map((chat) => known.get(idOf(chat)) ?? chat);
       this.found = [...new Map([...named, ...met].map((chat) => [idOf(chat), chat])).values()];
       this.draw();

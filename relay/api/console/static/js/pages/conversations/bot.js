@@ -40,7 +40,6 @@ export function botState({ chat, who, session: first, signal, onChange }) {
   const press = (action) => (event) => busy(event.currentTarget, async () => {
     try {
       take(await api.post('whatsapp/chats/automation', { sessionId: chat.sessionId, chat: chat.chat, action }, { signal }));
-      element.querySelector('button')?.focus();
     } catch (error) {
       if (error.name === 'AbortError') return;
       if (error.name !== 'ApiError') throw error;
@@ -55,12 +54,14 @@ export function botState({ chat, who, session: first, signal, onChange }) {
     const words = pausedUntil ? t('conversations.bot.resume') : t('conversations.bot.pause');
     const button = who.can('messages:send') && !isOff
       && h('button', { type: 'button', class: 'small', onclick: press(action) }, icon(pausedUntil ? 'play' : 'pause'), words);
+    const hadFocus = element.contains(document.activeElement);
     replace(element,
       pausedUntil ? badge('busy', t('conversations.bot.paused', { until: until(pausedUntil) }))
         : isOff ? badge('off', t('conversations.bot.off')) : badge('good', t('conversations.bot.on')),
       pausedReason && h('span', { class: 'small soft bot-reason' }, t(`conversations.bot.reason.${pausedReason}`)),
       !pausedUntil && where(state),
       button);
+    if (hadFocus) element.querySelector('button')?.focus();
   }
 
   return { element, look, session: (now) => { session = now; if (state) draw(); } };

@@ -1,19 +1,18 @@
 /* Where one writes: text and files; in the sandbox also as the customer.
 
-    composer({chat, who, session, customer, signal, onSent(messageId), onCustomer()})  → element
+    composer({chat, who, session, customer, onSent(messageId), onCustomer()})  → element
         session    null where the key may not see sessions
         customer   () → {from, chat?, name} as whom the sandbox can write, or null
 
-    Enter ──► send({side, text, files}) one after the other ──► POST whatsapp/send, byPerson      as the company
-                                                           └──► POST …/sandbox/inbound            as the customer
+    Enter ──► letters, one after the other (sending.js) ──► POST whatsapp/send, byPerson      as the company
+                                                       └──► POST …/sandbox/inbound            as the customer
 */
 
-import { newId } from '../../api.js';
 import { h, replace } from '../../dom.js';
 import { sentence, t } from '../../i18n.js';
 import { icon } from '../../icons.js';
 import { toast } from '../../parts/toast.js';
-import { send } from './sending.js';
+import { leftOf, letterOf, send } from './sending.js';
 import { nameOf } from './words.js';
 
 const US = 'us';
@@ -100,9 +99,9 @@ class Composer {
   submit() {
     const text = this.text.value.trim();
     if (!text && this.files.length === 0) return;
-    const letter = { side: this.side, text, files: this.files, idempotencyKey: newId() };
-    // The same words once more, after a failure, are the same message: the first may have arrived.
-    if (this.unsent && this.unsent.side === letter.side && this.unsent.text === text && same(this.unsent.files, letter.files)) letter.idempotencyKey = this.unsent.idempotencyKey;
+    const words = { side: this.side, text, files: this.files };
+    // The same once more, after a failure, is the same message: it may have arrived.
+    const letter = this.unsent && same(this.unsent.words, words) ? this.unsent.letter : letterOf(words);
     this.unsent = null;
     this.text.value = '';
     this.files = [];
@@ -115,7 +114,6 @@ class Composer {
     try {
       await send(letter, this.context);
     } catch (error) {
-      if (error.name === 'AbortError') return;
       if (error.name !== 'ApiError') throw error;
       toast(sentence(error), { kind: 'bad' });
       this.giveBack(letter);
@@ -126,14 +124,16 @@ class Composer {
 
   /** What was not sent is there again, unless something else is being written. */
   giveBack(letter) {
-    if (this.text.value || this.files.length) return;
-    this.unsent = letter;
-    this.text.value = letter.text;
-    this.files = letter.files;
+    if (this.text.value || this.files.length || !this.element.isConnected) return;
+    const { text, files } = leftOf(letter);
+    this.unsent = { letter, words: { side: letter.side, text, files } };
+    this.text.value = text;
+    this.files = files;
     this.drawFiles();
   }
 }
 
-function same(some, others) {
-  return some.length === others.length && some.every((file, at) => file === others[at]);
+function same(one, other) {
+  return one.side === other.side && one.text === other.text
+    && one.files.length === other.files.length && one.files.every((file, at) => file === other.files[at]);
 }

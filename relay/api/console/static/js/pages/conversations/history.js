@@ -7,12 +7,13 @@
 
     history.messages                 what is shown as a bubble; history.start: nothing is older
     history.about(message)           {reactions: [{emoji, count}], votes: {option: count}, replied: message | null}
-    await history.older() / look()   onChange(arrived) is called after every change: arrived are messages new at the end
+    await history.older(), look(), fetch(id)   onChange(arrived) is called after every change: arrived are messages new at the end
 */
 
 import { api } from '../../api.js';
 
 const PAGE = 50;
+const OLDER_PAGE = 200;
 const MOST_PAGES = 20;
 const HIDDEN = new Set(['reaction', 'poll_vote']);
 const STATUSES = ['received', 'queued', 'sending', 'unknown', 'failed', 'sent', 'delivered', 'read'];
@@ -36,7 +37,7 @@ export class History {
 
   async older() {
     if (this.start) return;
-    const { messages, nextCursor } = await this.page(this.cursor);
+    const { messages, nextCursor } = await this.page(this.cursor, OLDER_PAGE);
     this.cursor = nextCursor;
     this.start = !nextCursor;
     this.put(messages);
@@ -50,7 +51,7 @@ export class History {
     try {
       while (this.again) {
         this.again = false;
-        await this.catchUp();
+        await tried(() => this.catchUp());
       }
     } finally {
       this.looking = false;
@@ -69,12 +70,12 @@ export class History {
     this.put(found);
   }
 
-  page(cursor) {
-    return api.get('whatsapp/messages', { sessionId: this.sessionId, chat: this.chat, limit: PAGE, cursor }, { signal: this.signal });
+  page(cursor, limit = PAGE) {
+    return api.get('whatsapp/messages', { sessionId: this.sessionId, chat: this.chat, limit, cursor }, { signal: this.signal });
   }
 
-  async fetch(id) {
-    this.put([await api.get(`whatsapp/messages/${id}`, {}, { signal: this.signal })]);
+  fetch(id) {
+    return tried(async () => this.put([await api.get(`whatsapp/messages/${id}`, {}, { signal: this.signal })]));
   }
 
   /** An event of this chat. */
@@ -82,7 +83,8 @@ export class History {
     const message = this.known.get(data.messageId);
     const changed = message && CHANGES[type]?.(message, data, timestamp);
     if (changed) this.put([changed]);
-    else if (!message) this.look();
+    else if (message) this.fetch(message.id);
+    else this.look();
   }
 
   put(messages) {
@@ -120,6 +122,15 @@ export class History {
       votes: Object.fromEntries(count([...(this.votes.get(waMessageId)?.values() ?? [])].flat())),
       replied: (replyTo && (this.known.get(replyTo) ?? this.known.get(this.byWaId.get(replyTo)))) || null,
     };
+  }
+}
+
+/** What is on show stays when it fails; the next look may do better. */
+async function tried(work) {
+  try {
+    await work();
+  } catch (error) {
+    if (error.name !== 'AbortError' && error.name !== 'ApiError') throw error;
   }
 }
 

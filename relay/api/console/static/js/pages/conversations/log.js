@@ -12,8 +12,8 @@
 import { h, replace } from '../../dom.js';
 import { date, t } from '../../i18n.js';
 
-const MOST = 120;
-const STEP = 40;
+const MOST = 160;
+const STEP = 80;
 const NEAR_PIXELS = 700;
 const END_PIXELS = 48;
 
@@ -124,11 +124,11 @@ export class Log {
     return replace(this.beginning, this.hasOlder() ? t('conversations.older') : t('conversations.beginning'));
   }
 
-  /** The first element that is seen, and how far below the upper edge it begins. */
+  /** The first message that is seen, and how far below the upper edge it begins; a day's line may go when older ones come. */
   anchor() {
     const { scrollTop } = this.element;
-    for (const { element } of this.rows.values()) {
-      if (element.offsetTop + element.offsetHeight > scrollTop) return { element, below: element.offsetTop - scrollTop };
+    for (const [key, { element }] of this.rows) {
+      if (!key.startsWith('day ') && element.offsetTop + element.offsetHeight > scrollTop) return { element, below: element.offsetTop - scrollTop };
     }
     return null;
   }

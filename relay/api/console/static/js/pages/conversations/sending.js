@@ -1,38 +1,59 @@
-/* send({side, text, files, idempotencyKey}, {chat, customer, signal, onSent, onCustomer}): a letter as one or more messages.
-   Files are uploaded first; the text is the first one's caption. */
+/* A letter is what one sends at once: a text, files, or both; it becomes one message or more.
 
-import { api } from '../../api.js';
+    letterOf({side: 'us' | 'customer', text, files})  → letter
+    await send(letter, {chat, customer, onSent, onCustomer})
+        Files are uploaded first; the text is the first one's caption. What has gone leaves `letter.parts`: sending it again
+        after a failure goes on where it stopped, and says nothing twice. It ends though the chat is left meanwhile.
+    leftOf(letter)                                    → {text, files} that have not gone
+*/
+
+import { api, newId } from '../../api.js';
 
 const TYPES = [[/^image\/(jpeg|png|webp)$/, 'image'], [/^video\/mp4$/, 'video'], [/^audio\//, 'audio']];
 
-export async function send({ side, text, files, idempotencyKey }, context) {
-  const say = side === 'customer' ? asCustomer : asCompany;
-  if (files.length === 0) await say({ type: 'text', content: text }, context, idempotencyKey);
-  for (const [at, file] of files.entries()) {
-    const content = { mediaId: await upload(file, context), fileName: file.name.replace(/[/\\]/g, '_').slice(0, 255) };
-    const type = typeOf(file);
-    // An audio has no room for words.
-    const caption = at === 0 && text && type !== 'audio' ? { caption: text } : {};
-    await say({ type, content: { ...content, ...caption } }, context, `${idempotencyKey}-${at}`);
-    if (at === 0 && text && type === 'audio') await say({ type: 'text', content: text }, context, `${idempotencyKey}-text`);
+export function letterOf({ side, text, files }) {
+  const parts = files.map((file) => ({ file, type: typeOf(file), idempotencyKey: newId() }));
+  // An audio has no room for words.
+  if (text && parts.length && parts[0].type !== 'audio') parts[0].text = text;
+  else if (text) parts.unshift({ text, type: 'text', idempotencyKey: newId() });
+  return { side, parts };
+}
+
+export async function send(letter, context) {
+  const say = letter.side === 'customer' ? asCustomer : asCompany;
+  while (letter.parts.length) {
+    const [part] = letter.parts;
+    const { type, text, file, idempotencyKey } = part;
+    if (file) part.mediaId ??= await upload(file);
+    const content = file ? { mediaId: part.mediaId, fileName: nameOf(file), ...(text && { caption: text }) } : text;
+    await say({ type, content }, context, { idempotencyKey });
+    letter.parts.shift();
   }
 }
 
-async function asCompany({ type, content }, { chat, signal, onSent }, idempotencyKey) {
+export function leftOf({ parts }) {
+  return { text: parts.map(({ text }) => text ?? '').join(''), files: parts.map(({ file }) => file).filter(Boolean) };
+}
+
+async function asCompany({ type, content }, { chat, onSent }, options) {
   const body = { sessionId: chat.sessionId, to: chat.chat, type, content, byPerson: true, ...api.owner() };
-  const { messageId } = await api.post('whatsapp/send', body, { idempotencyKey, signal });
+  const { messageId } = await api.post('whatsapp/send', body, options);
   await onSent(messageId);
 }
 
-async function asCustomer({ type, content }, { chat, customer, signal, onCustomer }, idempotencyKey) {
+async function asCustomer({ type, content }, { chat, customer, onCustomer }, options) {
   const body = { ...customer(), type, ...(type === 'text' ? { text: content } : { content }) };
-  await api.post(`whatsapp/sessions/${chat.sessionId}/sandbox/inbound`, body, { idempotencyKey, signal });
-  await onCustomer();
+  await api.post(`whatsapp/sessions/${chat.sessionId}/sandbox/inbound`, body, options);
+  onCustomer();
 }
 
-async function upload(file, { signal }) {
-  const type = file.type || 'application/octet-stream';
-  return (await api.post('whatsapp/media', file, { query: { fileName: file.name }, type, signal })).mediaId;
+async function upload(file) {
+  const options = { query: { fileName: nameOf(file) }, type: file.type || 'application/octet-stream' };
+  return (await api.post('whatsapp/media', file, options)).mediaId;
+}
+
+function nameOf({ name }) {
+  return name.replace(/[/\\]/g, '_').slice(0, 255);
 }
 
 function typeOf({ type }) {

@@ -7,10 +7,11 @@
 
 import { api } from '../../api.js';
 import { h, replace } from '../../dom.js';
-import { t } from '../../i18n.js';
+import { sentence, t } from '../../i18n.js';
 import { icon } from '../../icons.js';
 import { failed, loading } from '../../parts/states.js';
 import { tag } from '../../parts/status.js';
+import { toast } from '../../parts/toast.js';
 import { botState } from './bot.js';
 import { bubble } from './bubble.js';
 import { avatar } from './chat_list.js';
@@ -28,7 +29,7 @@ export class Thread {
     this.log = new Log({
       label: t('conversations.messages'), signal,
       draw: (message) => bubble(message, { chat, about: (one) => this.history.about(one) }),
-      older: () => this.history.older(), hasOlder: () => !this.history.start,
+      older: () => this.loadOlder(), hasOlder: () => !this.history.start,
       onEnd: () => this.drawJump(),
     });
     this.bot = botState({
@@ -78,7 +79,7 @@ export class Thread {
 
   makeComposer() {
     return composer({
-      chat: this.chat, who: this.who, session: this.sessionNow, signal: this.signal,
+      chat: this.chat, who: this.who, session: this.sessionNow,
       customer: () => this.customer(),
       onSent: async (id) => { this.log.toEnd(); await this.history.fetch(id); },
       onCustomer: () => this.log.toEnd(),
@@ -136,9 +137,17 @@ export class Thread {
 
   look() {
     this.bot.look();
-    return this.history.look().catch((error) => {
-      if (error.name !== 'AbortError' && error.name !== 'ApiError') throw error;
-    });
+    this.history.look();
+  }
+
+  async loadOlder() {
+    try {
+      await this.history.older();
+    } catch (error) {
+      if (error.name === 'AbortError') return;
+      if (error.name !== 'ApiError') throw error;
+      toast(sentence(error), { kind: 'bad' });
+    }
   }
 
   session(session) {
