@@ -66,6 +66,7 @@ export function closeEvents({ forget = false } = {}) {
 }
 
 async function checkAndOpen() {
+  const ended = source;
   // Says so itself when nobody is signed in any more.
   try {
     await api.get('events', { limit: 1, types: 'webhook.test' });
@@ -73,7 +74,8 @@ async function checkAndOpen() {
     if (error.status === 401) return;
     if (error.status === 400) lastId = null;
   }
-  openEvents();
+  // Closed meanwhile, or opened anew for another company.
+  if (source === ended) openEvents();
 }
 
 function tell(event) {
