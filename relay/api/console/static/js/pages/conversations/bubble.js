@@ -72,7 +72,7 @@ function drawMeta(message) {
   const { sentAt, editedAt, revokedAt, direction } = message;
   return [
     editedAt && !revokedAt && h('span', { title: dateTime(editedAt) }, t('conversations.edited')),
-    h('time', { datetime: sentAt, title: dateTime(sentAt) }, time(sentAt)),
+    h('time', { datetime: sentAt }, time(sentAt)),
     direction === 'outgoing' && !revokedAt && ticks(message.status),
   ];
 }

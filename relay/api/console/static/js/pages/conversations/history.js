@@ -22,7 +22,10 @@ export class History {
   constructor({ sessionId, chat }, { signal, onChange }) {
     Object.assign(this, { sessionId, chat, signal, onChange });
     this.known = new Map(); // id → message, reactions and votes included
+    this.ids = [];
     this.messages = [];
+    this.reactions = new Map(); // waMessageId → person → emoji
+    this.votes = new Map();
     this.byWaId = new Map();
     this.cursor = null;
     this.start = false;
@@ -89,22 +92,23 @@ export class History {
 
   put(messages) {
     const last = this.messages.at(-1)?.id ?? '';
+    const fresh = messages.filter(({ id }) => !this.known.has(id));
     for (const message of messages) {
       const { id, waMessageId } = message;
       this.known.set(id, forward(this.known.get(id), message));
       if (waMessageId) this.byWaId.set(waMessageId, id);
     }
-    const ids = [...this.known.keys()].sort();
-    this.messages = ids.map((id) => this.known.get(id)).filter(({ type }) => !HIDDEN.has(type));
-    this.gather(ids);
+    if (fresh.length) this.ids = [...this.known.keys()].sort();
+    this.messages = this.ids.map((id) => this.known.get(id)).filter(({ type }) => !HIDDEN.has(type));
+    if (messages.some(({ type }) => HIDDEN.has(type))) this.gather();
     this.onChange(last ? this.messages.filter(({ id }) => id > last) : []);
   }
 
   /** The latest reaction, and vote, of each person about each message. */
-  gather(ids) {
+  gather() {
     this.reactions = new Map();
     this.votes = new Map();
-    for (const id of ids) {
+    for (const id of this.ids) {
       const { type, content, direction, from } = this.known.get(id);
       if (!HIDDEN.has(type)) continue;
       const about = type === 'reaction' ? this.reactions : this.votes;

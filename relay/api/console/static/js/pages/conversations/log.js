@@ -101,8 +101,8 @@ export class Log {
     const elements = [this.from === 0 ? this.sayBeginning() : null];
     let day = null;
     for (const message of this.messages.slice(this.from, this.to)) {
-      const name = date(message.sentAt);
-      if (name !== day) elements.push(this.settle(before, `day ${name} ${message.id}`, () => dayRow(message.sentAt)));
+      const name = new Date(message.sentAt).toDateString();
+      if (name !== day) elements.push(this.settle(before, `day ${message.id}`, () => dayRow(message.sentAt)));
       day = name;
       elements.push(this.settle(before, message.id, () => this.draw(message), message));
     }
