@@ -12,7 +12,7 @@ rules:
   - id: hours
     when: {keyword: [hours, open, close, opening]}
     do:
-      - reply: We are open from 9 am to 6 pm, Monday to Friday. 🕘
+      - reply: We are open from 9 am to 6 pm, Monday to Friday.
   - id: person
     when: {keyword: [person, human, attendant]}
     do:
@@ -21,7 +21,7 @@ rules:
   - id: hello
     when: {keyword: [hi, hello, hey, good morning, good afternoon, good evening]}
     do:
-      - reply: "{{ greeting|capitalize }}, {{ contact.first_name }}! 👋 Ask me when we open, or write “person” to talk to somebody."
+      - reply: "{{ greeting|capitalize }}, {{ contact.first_name }}! Ask me when we open, or write “person” to talk to somebody."
 `,
   },
   'pt-BR': {
@@ -36,7 +36,7 @@ rules:
   - id: horario
     when: {keyword: [horário, horas, abre, abrem, fecha, fecham, aberto]}
     do:
-      - reply: Abrimos de segunda a sexta, das 9h às 18h. 🕘
+      - reply: Abrimos de segunda a sexta, das 9h às 18h.
   - id: pessoa
     when: {keyword: [pessoa, humano, atendente]}
     do:
@@ -45,7 +45,7 @@ rules:
   - id: oi
     when: {keyword: [oi, olá, bom dia, boa tarde, boa noite]}
     do:
-      - reply: "{{ greeting|capitalize }}, {{ contact.first_name }}! 👋 Pergunte que horas abrimos, ou escreva “atendente” para falar com uma pessoa."
+      - reply: "{{ greeting|capitalize }}, {{ contact.first_name }}! Pergunte que horas abrimos, ou escreva “atendente” para falar com uma pessoa."
 `,
   },
 };
