@@ -1,11 +1,7 @@
 """Webhooks in the console: registered, followed, mended and sent again as a person does it."""
 
-import asyncio
-import os
 import re
-import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +11,7 @@ from playwright.async_api import Locator, expect
 
 from tests.console.browser import Desk
 from tests.console.conftest import Company, OpenDesk
+from tests.console.shop import Shop, receiving
 from tests.flow.serving import Relay, free_port, link, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -30,42 +27,11 @@ def settings() -> Mapping[str, Any]:
     return {"webhooks__schedule_seconds": [0, 600]}
 
 
-class Shop:
-    """A company's own system: answers 204 at /in, 410 at /gone, 503 everywhere else."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.seen: list[dict[str, str]] = []
-
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                await self._answer_one(head.decode(), reader, writer)
-        except asyncio.IncompleteReadError:
-            writer.close()
-
-    async def _answer_one(
-        self, head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        first, *lines = head.strip().split("\r\n")
-        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-        await reader.readexactly(int(headers["content-length"]))
-        self.seen.append(headers | {":path": first.split()[1]})
-        path = first.split()[1]
-        body = b"" if path == "/in" else b"The shop is being moved"
-        status = {"/in": "204 No Content", "/gone": "410 Gone"}.get(path, "503 Service Unavailable")
-        length = f"content-length: {len(body)}\r\n" if body else ""
-        writer.write(f"HTTP/1.1 {status}\r\n{length}\r\n".encode() + body)
-        await writer.drain()
-
-
 @pytest_asyncio.fixture(loop_scope="module")
 async def shop() -> AsyncIterator[Shop]:
     shop = Shop()
-    server = await asyncio.start_server(shop.answer, "127.0.0.1", 0)
-    shop.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    yield shop
-    server.close()
+    async with shop.open():
+        yield shop
 
 
 async def register(company: Company, url: str, **fields: Any) -> str:
@@ -359,6 +325,8 @@ async def test_an_endpoint_that_is_gone_says_so(desk: Desk, company: Company, sh
     await send_test(company, endpoint)
     await expect(desk.page.get_by_text(desk.words("webhooks.disabled.gone"))).to_be_visible()
     await desk.check()
+    await desk.go("webhooks")
+    await expect(row(desk, "Loja").get_by_text(desk.words("webhooks.reason.gone"))).to_be_visible()
 
 
 async def test_what_is_changed_is_kept(open_desk: OpenDesk, company: Company, shop: Shop) -> None:
@@ -453,34 +421,6 @@ async def test_on_a_phones_screen(open_desk: OpenDesk, company: Company, shop: S
     await desk.page.keyboard.press("Escape")
     await desk.go("webhooks", "signature")
     await desk.check()
-
-
-@asynccontextmanager
-async def receiving(folder: Path, code: str, *, port: int, secret: str) -> AsyncIterator[None]:
-    """A Python example as somebody runs it who has copied it, on another port."""
-    script = folder / "receiver.py"
-    script.write_text(code.replace("9000", str(port)))
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(script),
-        env=os.environ | {"WEBHOOK_SECRET": secret},
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-
-    async def listens() -> bool:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            return False
-        writer.close()
-        return True
-
-    try:
-        await until(listens, seconds=20, what="the receiver listens")
-        yield
-    finally:
-        process.kill()
-        await process.wait()
 
 
 async def test_the_copied_example_takes_a_really_signed_webhook(

@@ -56,7 +56,10 @@ async function fields(endpoint, { who, signal }) {
   if (!sessions) return null;
   const isNew = endpoint === NEW;
   return [
-    field({ label: t('webhooks.url'), name: 'url', type: 'url', value: endpoint.url, required: true, maxlength: 2048, placeholder: 'https://…', autocomplete: 'off', spellcheck: 'false', hint: t('webhooks.url.hint') }),
+    field({
+      label: t('webhooks.url'), name: 'url', type: 'url', value: endpoint.url, hint: t('webhooks.url.hint'),
+      required: true, maxlength: 2048, placeholder: 'https://…', autocomplete: 'off', spellcheck: 'false',
+    }),
     field({ label: t('webhooks.description'), name: 'description', value: endpoint.description, maxlength: 500, autocomplete: 'off', hint: t('webhooks.description.hint') }),
     eventChoice(endpoint.events),
     sessions.length > 0 && sessionChoice(endpoint.sessions, sessions),

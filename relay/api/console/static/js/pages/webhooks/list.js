@@ -7,13 +7,13 @@ import { icon } from '../../icons.js';
 import { pageHeader } from '../../parts/header.js';
 import { empty, failed, loading } from '../../parts/states.js';
 import { table } from '../../parts/table.js';
+import { relative } from '../../parts/time.js';
 import { href } from '../../routes.js';
 import { testEndpoint } from './actions.js';
 import { follow } from './calm.js';
 import { createEndpoint } from './edit.js';
 import { attemptStrip, owedText } from './health.js';
 import { healthBadge, nameOf } from './words.js';
-import { relative } from '../../parts/time.js';
 
 const LOOK_SECONDS = 10;
 const AT_ONCE = 4;
@@ -113,7 +113,8 @@ function what(endpoint) {
 function health(endpoint) {
   return h('div', { class: 'stack tight webhook-health' },
     h('div', {}, healthBadge(endpoint)),
-    endpoint.failingSince && h('p', { class: 'soft small' }, t('webhooks.since'), ' ', relative(endpoint.failingSince)));
+    endpoint.disabledReason && h('p', { class: 'soft small' }, t(`webhooks.reason.${endpoint.disabledReason}`)),
+    endpoint.status === 'enabled' && endpoint.failingSince && h('p', { class: 'soft small' }, t('webhooks.since'), ' ', relative(endpoint.failingSince)));
 }
 
 function actions(endpoint, context) {
