@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, expect
+from playwright.async_api import FilePayload, Locator, expect
 
 from tests.clips import make_sound
 from tests.console.browser import Desk
@@ -40,7 +40,7 @@ async def says(company: Company, session: str, **fields: Any) -> str:
 
 async def arrived(company: Company, count: int, chat: str = MARIAS_CHAT) -> None:
     async def there() -> bool:
-        params = {"chat": chat, "limit": count}
+        params: dict[str, str | int] = {"chat": chat, "limit": count}
         found = (await company.client.get(f"{API}/messages", params=params)).json()["messages"]
         return len(found) >= count
 
@@ -149,14 +149,14 @@ async def test_files_are_sent_and_shown(desk: Desk, company: Company, tmp_path: 
     await says(company, session, text="Manda a foto?")
     await open_chat(desk, company)
     picker = desk.page.locator("input[type=file]")
-    await picker.set_input_files([{"name": "pão.png", "mimeType": "image/png", "buffer": PNG}])
+    await picker.set_input_files(FilePayload(name="pão.png", mimeType="image/png", buffer=PNG))
     await expect(desk.page.get_by_text("pão.png")).to_be_visible()
     await write(desk, "Fresquinho")
     sent = bubble(desk, "Fresquinho")
     picture = sent.get_by_role("img", name="Fresquinho")
     await expect(picture).to_be_visible()
     await expect(picture).to_have_js_property("naturalWidth", 1)
-    await picker.set_input_files([{"name": "menu.txt", "mimeType": "text/plain", "buffer": b"1 pao"}])
+    await picker.set_input_files(FilePayload(name="menu.txt", mimeType="text/plain", buffer=b"1 pao"))
     await desk.button("conversations.send").click()
     document = bubble(desk, "menu.txt").get_by_role("link")
     async with desk.page.expect_download() as download:
