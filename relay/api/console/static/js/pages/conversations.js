@@ -96,9 +96,11 @@ class ConversationsView {
 
   async openChat({ id, rest }, { focus = false } = {}) {
     const key = rest[1];
-    const before = this.thread;
+    this.wanted = `${id} ${key}`;
     const chat = id && key ? await this.chats.find(id, key) : null;
-    if (this.signal.aborted || (before && chat && idOf(before.chat) === idOf(chat))) return;
+    const before = this.thread;
+    // Somebody may have gone on to another meanwhile.
+    if (this.signal.aborted || this.wanted !== `${id} ${key}` || (before && chat && idOf(before.chat) === idOf(chat))) return;
     before?.leave.abort();
     this.thread = chat && this.makeThread(chat);
     this.container.classList.toggle('chat-open', Boolean(chat));
