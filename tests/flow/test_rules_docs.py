@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -26,7 +27,7 @@ async def typed(relay: Relay, folder: Path, blocks: list[str]) -> tuple[int, str
     for place, label in PLACES.items():
         script = script.replace(place, relay.printed(label))
     script = script.replace("http://127.0.0.1:8080", relay.url)
-    script = script.replace(".venv/bin/relay", f"{sys.executable} -m relay")
+    script = script.replace(".venv/bin/relay", f"{shlex.quote(sys.executable)} -m relay")
     process = await asyncio.create_subprocess_exec(
         "bash", "-c", script,
         cwd=folder,
