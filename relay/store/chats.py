@@ -52,6 +52,10 @@ async def list_unread(
     return [Unread(**row) for row in rows]
 
 
+# The chat first, as whoever stores what arrives goes from chats to messages.
+_LOCK = """
+    SELECT FROM whatsapp_chats WHERE tenant_id = $1 AND session_id = $2 AND jid = $3 FOR NO KEY UPDATE
+"""
 _MARK_MESSAGES = """
     UPDATE whatsapp_messages
     SET status = 'read', history = history || jsonb_build_array(jsonb_build_object('status', 'read', 'at', now()))
@@ -72,6 +76,7 @@ _MARK_CHAT = """
 async def mark_read(
     conn: Connection, tenant_id: TenantId, session_id: SessionId, jid: str, *, wa_ids: list[str]
 ) -> None:
-    """Note that these messages, and with them what came before, were marked as read."""
+    """Note that these messages, and with them what came before, were marked as read; in the caller's transaction."""
+    await conn.execute(_LOCK, tenant_id, session_id, jid)
     await conn.execute(_MARK_MESSAGES, tenant_id, session_id, jid, wa_ids)
     await conn.execute(_MARK_CHAT, tenant_id, session_id, jid, wa_ids)
