@@ -3,6 +3,7 @@
 bot_chats (said, paused) ─► agent_turns ─► contacts ─► messages queued, or taken back ─► events, deliveries
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +24,8 @@ from relay.store.doorbell import Channel, Doorbell
 from relay.store.outgoing import Accepted
 from relay.store.pool import Connection
 from relay.store.shadow_decisions import ShadowDecision
+
+log = logging.getLogger(__name__)
 
 
 class Answered(Struct, frozen=True, kw_only=True):
@@ -315,3 +318,23 @@ async def say(
 def cause_of(given: dict[str, Any]) -> Cause:
     """As it was stored with an agent's turn."""
     return msgspec.convert(given, Cause)
+
+
+def log_outcome(one: Answered) -> None:
+    """The canonical line of a message that a bot has dealt with; most come by the hundred a second."""
+    outcome, message = one.outcome, one.situation.message
+    broken = [note.code for note in outcome.notes if note.code in _TROUBLE]
+    level = logging.WARNING if broken else logging.DEBUG
+    if log.isEnabledFor(level):
+        fields = {
+            "id": message.id,
+            "session": message.session_id,
+            "verdict": outcome.verdict,
+            "rule_set": outcome.cause.rule_set,
+            "rule": outcome.cause.rule,
+            "trouble": ",".join(broken) or None,
+        }
+        log.log(level, "reply.decided", extra=fields)
+
+
+_TROUBLE = frozenset({"template_failed", "http_failed", "flow.circle", "too_many", "file_failed"})

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from relay.loops import Loop
 from relay.model import ids
 from relay.model.ids import MessageId, TenantId
-from relay.replies.answers import Answered, Rung, write
+from relay.replies.answers import Answered, Rung, log_outcome, write
 from relay.replies.book import Book
 from relay.replies.decide import decide
 from relay.replies.library import Library
@@ -205,23 +205,3 @@ def _answered(looked: Seen, outcome: Outcome) -> Answered:
     return Answered(
         situation=looked.situation, outcome=outcome, expired=looked.expired, forgotten=looked.forgotten
     )
-
-
-def log_outcome(one: Answered) -> None:
-    """The canonical line of a message that a bot has dealt with; most come by the hundred a second."""
-    outcome, message = one.outcome, one.situation.message
-    broken = [note.code for note in outcome.notes if note.code in _TROUBLE]
-    level = logging.WARNING if broken else logging.DEBUG
-    if log.isEnabledFor(level):
-        fields = {
-            "id": message.id,
-            "session": message.session_id,
-            "verdict": outcome.verdict,
-            "rule_set": outcome.cause.rule_set,
-            "rule": outcome.cause.rule,
-            "trouble": ",".join(broken) or None,
-        }
-        log.log(level, "reply.decided", extra=fields)
-
-
-_TROUBLE = frozenset({"template_failed", "http_failed", "flow.circle", "too_many", "file_failed"})

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from relay.loops import Bell, Loop
 from relay.model.ids import MessageId, TenantId
-from relay.replies.answers import Answered, write
+from relay.replies.answers import Answered, log_outcome, write
 from relay.replies.guards import find_guard
 from relay.replies.outcome import Decision, Need, Outcome, Planned
 from relay.replies.situation import Situation
@@ -201,4 +201,5 @@ class SlowLane:
             log.debug("reply.withdrawn", extra={"id": pending.message_id})
             return
         rung.ring(self._doorbell)
+        log_outcome(answered)
         self.replied(answered)

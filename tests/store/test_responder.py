@@ -312,8 +312,8 @@ async def test_an_expired_flow_is_over(bot: Bot) -> None:
     assert (await bot.contact())["vars"] == {}
 
 
-async def test_a_call_is_made_outside_the_transaction(bot: Bot) -> None:
-    """Its answer is in the templates after it; its key names the message."""
+async def test_a_call_is_made_outside_the_transaction(bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
+    """Its answer is in the templates after it; its key names the message; one that fails stands in the log."""
     await bot.obeys(
         """
         version: 1
@@ -332,6 +332,7 @@ async def test_a_call_is_made_outside_the_transaction(bot: Bot) -> None:
     bot.needs.http = HttpAnswer(status=503)
     bot.passes(seconds=10)
     assert await bot.answers("Pedido 43") == ["Tente mais tarde."]
+    assert [record.trouble for record in caplog.records if record.msg == "reply.decided"] == ["http_failed"]  # type: ignore[attr-defined]
 
 
 async def test_a_person_who_answers_during_a_call_has_the_word(bot: Bot) -> None:
