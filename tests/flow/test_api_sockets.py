@@ -49,8 +49,9 @@ def head(*lines: str, method: str = "POST") -> bytes:
 
 
 @pytest.fixture
-async def listening(pool: Pool, url: str) -> AsyncIterator[Listening]:
-    config = Config(server=Server(body_timeout_seconds=0.4))
+async def listening(pool: Pool, url: str, request: pytest.FixtureRequest) -> AsyncIterator[Listening]:
+    """Deadlines that a test can await; a test that must be in time asks for a long one (`indirect`)."""
+    config = Config(server=Server(body_timeout_seconds=getattr(request, "param", 0.4)))
     async with serve_api(pool, url, config=config) as api:
         listener = socket.create_server(("127.0.0.1", 0))
         server = uvicorn.Server(
@@ -99,6 +100,7 @@ async def test_an_endless_body_ends(listening: Listening) -> None:
     writer.close()
 
 
+@pytest.mark.parametrize("listening", [30.0], indirect=True, ids=["patient"])
 @pytest.mark.parametrize("declared", ["Content-Length: 20000000", "Transfer-Encoding: chunked"])
 async def test_a_body_of_twenty_megabytes_is_answered(listening: Listening, declared: str) -> None:
     """The caller who is still writing reads its 413: what is too much is read and thrown away."""
