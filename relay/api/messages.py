@@ -19,7 +19,7 @@ from relay.model.message import Message, MessageStatus, MessageType, Origin, Par
 from relay.model.tenant import Scope
 from relay.store import messages
 from relay.store.facts import chat_kind
-from relay.store.messages import Chat, Filter
+from relay.store.messages import Chat, Filter, LastMessage
 
 SessionFilter = Annotated[str | None, QueryParameter(name="sessionId")]
 
@@ -74,6 +74,19 @@ class BotOut(Out, frozen=True, kw_only=True):
     paused_until: datetime
 
 
+class LastMessageOut(Out, frozen=True, kw_only=True):
+    message_id: MessageId
+    direction: Literal["inbound", "outgoing"]
+    origin: Origin
+    type: MessageType
+    text: str | None
+    """Its text, caption, file's name, poll's question …, cut to 200 characters; null where there is none."""
+    status: MessageStatus
+    sender_name: str | None
+    revoked_at: datetime | None
+    sent_at: datetime
+
+
 class ChatOut(Out, frozen=True, kw_only=True):
     session_id: SessionId
     chat: str
@@ -82,6 +95,8 @@ class ChatOut(Out, frozen=True, kw_only=True):
     contact_id: ContactId | None
     last_message_id: MessageId | None
     last_message_at: datetime | None
+    last_message: LastMessageOut | None
+    """Null where nothing was said yet, or retention has removed it."""
     unread: int
     automation: BotOut | None
     """Only while the bot is paused in the chat."""
@@ -198,6 +213,21 @@ def _chat_out(chat: Chat) -> ChatOut:
         contact_id=chat.contact_id,
         last_message_id=chat.last_message_id,
         last_message_at=chat.last_message_at,
+        last_message=None if chat.last_message is None else _last_message_out(chat.last_message),
         unread=chat.unread,
         automation=None if chat.paused_until is None else BotOut(paused_until=chat.paused_until),
+    )
+
+
+def _last_message_out(message: LastMessage) -> LastMessageOut:
+    return LastMessageOut(
+        message_id=message.id,
+        direction="inbound" if message.direction == "inbound" else "outgoing",
+        origin=message.origin,
+        type=message.type,
+        text=message.text,
+        status=message.status,
+        sender_name=message.sender_name,
+        revoked_at=message.revoked_at,
+        sent_at=message.sent_at,
     )

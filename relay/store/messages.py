@@ -79,6 +79,21 @@ async def list_messages(
     return [message_of(row) for row in rows]
 
 
+class LastMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a list of chats shows of a message."""
+
+    id: MessageId
+    direction: str
+    origin: Origin
+    type: MessageType
+    text: str | None
+    """The text, or what stands for it (a caption, a file's name, a poll's question …), shortened."""
+    status: MessageStatus
+    sender_name: str | None
+    revoked_at: datetime | None
+    sent_at: datetime
+
+
 class Chat(msgspec.Struct, frozen=True, kw_only=True):
     session_id: SessionId
     jid: str
@@ -86,26 +101,69 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
     contact_id: ContactId | None
     last_message_id: MessageId | None
     last_message_at: datetime | None
+    last_message: LastMessage | None
+    """None where it was removed meanwhile, by retention."""
     unread: int
     paused_until: datetime | None
     """The bot keeps quiet in it until then; None where it does not."""
 
 
+# The page first, so that only its messages are looked up, each by its primary key.
 _CHATS = """
-    SELECT c.session_id, jid, name, contact_id, last_message_id, last_message_at, unread,
-           CASE WHEN b.paused_until > now() THEN b.paused_until END AS paused_until
-    FROM whatsapp_chats c LEFT JOIN bot_chats b ON b.session_id = c.session_id AND b.chat = c.jid
-    WHERE c.tenant_id = $1 AND ($2::text IS NULL OR c.session_id = $2)
-      AND ($3::text IS NULL OR coalesce(last_message_id, '') < $3)
-    ORDER BY coalesce(last_message_id, '') DESC LIMIT $4
+    WITH page AS (
+        SELECT * FROM whatsapp_chats
+        WHERE tenant_id = $1 AND ($2::text IS NULL OR session_id = $2)
+          AND ($3::text IS NULL OR coalesce(last_message_id, '') < $3)
+        ORDER BY coalesce(last_message_id, '') DESC LIMIT $4
+    )
+    SELECT c.session_id, c.jid, c.name, c.contact_id, c.last_message_id, c.last_message_at, c.unread,
+           CASE WHEN b.paused_until > now() THEN b.paused_until END AS paused_until,
+           m.id, m.direction, m.origin, m.type, m.status, m.sender_name, m.revoked_at, m.sent_at,
+           left(coalesce(nullif(m.content ->> 'text', ''), nullif(m.content ->> 'caption', ''),
+                         nullif(m.content ->> 'fileName', ''), nullif(m.content ->> 'name', ''),
+                         nullif(m.content ->> 'question', ''), nullif(m.content ->> 'emoji', '')), $5) AS text
+    FROM page c
+    LEFT JOIN bot_chats b ON b.session_id = c.session_id AND b.chat = c.jid
+    LEFT JOIN whatsapp_messages m ON m.id = c.last_message_id AND m.tenant_id = $1
+    ORDER BY coalesce(c.last_message_id, '') DESC
 """
+_PREVIEW_CHARACTERS = 200
 
 
 async def list_chats(
     conn: Connection, tenant_id: TenantId, *, session_id: str | None, before: str | None, limit: int
 ) -> list[Chat]:
     """The one with the latest message first; `before` is the last message's id of the page before."""
-    return [Chat(**row) for row in await conn.fetch(_CHATS, tenant_id, session_id, before, limit)]
+    rows = await conn.fetch(_CHATS, tenant_id, session_id, before, limit, _PREVIEW_CHARACTERS)
+    return [_chat_of(row) for row in rows]
+
+
+def _chat_of(row: Any) -> Chat:
+    return Chat(
+        session_id=row["session_id"],
+        jid=row["jid"],
+        name=row["name"],
+        contact_id=row["contact_id"],
+        last_message_id=row["last_message_id"],
+        last_message_at=row["last_message_at"],
+        last_message=None if row["id"] is None else _last_message_of(row),
+        unread=row["unread"],
+        paused_until=row["paused_until"],
+    )
+
+
+def _last_message_of(row: Any) -> LastMessage:
+    return LastMessage(
+        id=row["id"],
+        direction=row["direction"],
+        origin=Origin(row["origin"]),
+        type=MessageType(row["type"]),
+        text=row["text"],
+        status=MessageStatus(row["status"]),
+        sender_name=row["sender_name"],
+        revoked_at=row["revoked_at"],
+        sent_at=row["sent_at"],
+    )
 
 
 _DELETE_BEFORE = """

@@ -226,6 +226,41 @@ async def test_lists_filter_and_page(live: Api) -> None:
         assert (refused.status_code, refused.json()["path"]) == (400, next(iter(wrong))), refused.text
 
 
+async def test_chats_with_their_last_words(live: Api) -> None:
+    """Each chat has what was last said in it, short; what was deleted has no words left, and a file has its name."""
+    session_id = await link_session(live)
+
+    async def last() -> dict[str, Any]:
+        chats = (await live.get(f"{WHATSAPP}/chats", params={"sessionId": session_id})).json()["chats"]
+        return {chat["chat"]: chat["lastMessage"] for chat in chats}
+
+    await hear(live, session_id, **{"from": MARIA, "name": "Maria", "text": "é" * 300, "chat": GROUP})
+    picture = {"base64": b64encode(PNG).decode(), "fileName": "pão.png"}
+    await hear(live, session_id, **{"from": PEDRO, "type": "image", "content": picture})
+    found = await until_messages(live, session_id, 2)
+    ours = await send(live, session_id, "até já")
+    said = await last()
+    in_group = next(message for message in found if message["chat"] == GROUP)
+    assert said[GROUP] == {
+        "messageId": in_group["id"],
+        "direction": "inbound",
+        "origin": "contact",
+        "type": "text",
+        "text": "é" * 200,
+        "status": "received",
+        "senderName": "Maria",
+        "revokedAt": None,
+        "sentAt": in_group["sentAt"],
+    }
+    assert (said[PEDRO_CHAT]["type"], said[PEDRO_CHAT]["text"]) == ("image", "pão.png")
+    assert (said[MARIA_CHAT]["messageId"], said[MARIA_CHAT]["origin"]) == (ours, "api")
+    await live.delete(f"{MESSAGES}/{ours}")
+    gone = (await last())[MARIA_CHAT]
+    assert (gone["text"], gone["revokedAt"] is not None) == (None, True)
+    await live.services.pool.execute("DELETE FROM whatsapp_messages WHERE id = $1", ours)
+    assert (await last())[MARIA_CHAT] is None
+
+
 async def test_mentions_that_arrive(live: Api) -> None:
     """Messages with and without mentions arrive in one batch, each with its own."""
     session_id = await link_session(live)
