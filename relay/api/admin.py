@@ -13,7 +13,7 @@ from relay.api.paging import Cursor, Limit, Page
 from relay.api.request import Request
 from relay.api.wire import In, Out
 from relay.model.api_key import new_key
-from relay.model.errors import InvalidInput
+from relay.model.errors import Forbidden, InvalidInput
 from relay.model.ids import KeyId, TenantId, new_tenant_id
 from relay.model.tenant import ApiKey, Retention, Scope, Tenant
 from relay.store import keys, tenants
@@ -205,15 +205,23 @@ async def create_key(request: Request, data: JSONBody[KeyIn]) -> NewKeyOut:
 async def list_keys(
     request: Request,
     company_id: Annotated[str | None, QueryParameter(name="companyId")] = None,
+    operator: Annotated[
+        bool, QueryParameter(description="The operator's own keys alone, which are no company's.")
+    ] = False,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> KeyList:
     page = Page.of(limit, cursor)
     principal = request.principal
+    if operator and principal.tenant_id is not None:
+        raise Forbidden("These keys are the operator's.", code="operator_only")
     everybody = principal.tenant_id is None and company_id is None
     tenant_id = None if everybody else tenant_of(principal, company_id)
     async with request.services.pool.acquire() as conn:
-        rows = await keys.list_keys(conn, tenant_id, before=page.before, limit=page.fetch)
+        if operator:
+            rows = await keys.list_operator_keys(conn, before=page.before, limit=page.fetch)
+        else:
+            rows = await keys.list_keys(conn, tenant_id, before=page.before, limit=page.fetch)
     shown, next_cursor = page.cut(rows, lambda key: key.id)
     return KeyList(keys=[_key_out(key) for key in shown], next_cursor=next_cursor)
 

@@ -80,6 +80,16 @@ async def list_keys(
     return [_key(row) for row in await conn.fetch(_LIST, tenant_id, before, limit)]
 
 
+_LIST_OPERATORS = """
+    SELECT * FROM api_keys WHERE tenant_id IS NULL AND (id < $1 OR $1 IS NULL) ORDER BY id DESC LIMIT $2
+"""
+
+
+async def list_operator_keys(conn: Connection, *, before: str | None, limit: int) -> list[ApiKey]:
+    """Those of no company, newest first."""
+    return [_key(row) for row in await conn.fetch(_LIST_OPERATORS, before, limit)]
+
+
 _REVOKE = """
     UPDATE api_keys SET revoked_at = coalesce(revoked_at, $3)
     WHERE id = $1 AND (tenant_id = $2 OR $2 IS NULL) RETURNING id

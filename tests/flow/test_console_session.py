@@ -77,6 +77,7 @@ async def test_signing_in_and_out(api: Api) -> None:
     """The cookie opens what the key opens, as long as one is signed in; a copy of it opens nothing after."""
     company_id = await api.make_tenant("Padaria")
     key = await api.make_key(company_id, "sessions", "messages:read")
+    (listed,) = (await api.with_key(OPERATOR_KEY).get(KEYS, params={"companyId": company_id})).json()["keys"]
     browser = api.with_key(None)
     assert (await browser.get(SESSION)).status_code == 401
     answer = await post_key(browser, key)
@@ -85,6 +86,7 @@ async def test_signing_in_and_out(api: Api) -> None:
         "companyName": "Padaria",
         "operator": False,
         "scopes": ["messages:read", "sessions"],
+        "keyId": listed["id"],
         "keyName": "test",
     }
     assert (answer.status_code, answer.json()) == (200, who)
@@ -125,6 +127,7 @@ async def test_the_operator(api: Api, pool: Pool, url: str) -> None:
         "companyName": None,
         "operator": True,
         "scopes": ["admin"],
+        "keyId": None,
         "keyName": "RELAY_OPERATOR_KEY",
     }
     made = await browser.post("/api/v1/admin/tenants", json={"name": "Acme"})

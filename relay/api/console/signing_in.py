@@ -20,7 +20,7 @@ from relay.api.request import Request
 from relay.api.wire import In, Out
 from relay.model.api_key import digest
 from relay.model.errors import Unauthenticated
-from relay.model.ids import TenantId
+from relay.model.ids import KeyId, TenantId
 from relay.model.tenant import OPERATOR, Principal, Scope
 from relay.store import console_sessions
 from relay.store.keys import find_key
@@ -44,6 +44,8 @@ class SignedIn(Out, frozen=True, kw_only=True):
     company_name: str | None
     operator: bool
     scopes: list[Scope]
+    key_id: KeyId | None
+    """Null for RELAY_OPERATOR_KEY, which is in no list."""
     key_name: str
 
 
@@ -111,5 +113,6 @@ async def _who(conn: Connection, principal: Principal) -> SignedIn:
         company_name=None if tenant is None else tenant.name,
         operator=tenant is None,
         scopes=sorted(principal.scopes),
+        key_id=None if key is None else key.id,
         key_name=_ENVIRONMENT_KEY if key is None else key.name,
     )

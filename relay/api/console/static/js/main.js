@@ -1,6 +1,6 @@
 /* Where the page starts: who is there decides between the sign-in and the shell.
 
-    who = {companyId, companyName, operator, scopes, keyName, can(scope)}
+    who = {companyId, companyName, operator, scopes, keyId, keyName, can(scope)}; `admin` can all, as in the API
 */
 
 import { api } from './api.js';
@@ -22,7 +22,7 @@ function begin() {
 }
 
 function enter(given) {
-  const who = { ...given, can: (scope) => given.operator || given.scopes.includes(scope) };
+  const who = { ...given, can: (scope) => given.operator || given.scopes.includes('admin') || given.scopes.includes(scope) };
   showShell(app, { who, signal: begin(), onLeave: () => leave() });
 }
 

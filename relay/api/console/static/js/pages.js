@@ -16,4 +16,5 @@ export const pages = [
   { name: 'conversations', scopes: ['messages:read'], icon: 'chat', load: () => import('./pages/conversations.js'), css: true, wide: true },
   { name: 'webhooks', scopes: ['webhooks'], icon: 'webhook', load: () => import('./pages/webhooks.js'), css: true },
   { name: 'bots', scopes: ['rules'], icon: 'robot', load: () => import('./pages/bots.js'), css: true },
+  { name: 'keys', scopes: ['admin'], icon: 'key', load: () => import('./pages/keys.js'), css: true },
 ];
