@@ -19,6 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 API = "/api/v1/whatsapp"
 MARIA = {"from": "+5511988887777", "name": "Maria Souza"}
 MARIAS_CHAT = "5511988887777@s.whatsapp.net"
+GROUP = "120363000000000007@g.us"
 RULES = """
 version: 1
 rules:
@@ -298,6 +299,26 @@ async def test_a_conversation_is_begun(desk: Desk, company: Company) -> None:
     await expect(bubble(desk, "Seu pedido está pronto.")).to_be_visible()
 
 
+async def test_groups_have_names(desk: Desk, company: Company) -> None:
+    """The group's name from WhatsApp, and who wrote in it; where it cannot be had, the end of its number."""
+    session = await link(company.client, name="Loja")
+    await says(company, session, text="Bom dia, grupo", chat=GROUP)
+    await arrived(company, 1, GROUP)
+    await desk.sign_in(company.key)
+    await desk.go("conversations")
+    group = chat_link(desk, "Group 0007")
+    await expect(group).to_contain_text("Maria Souza: Bom dia, grupo")
+    await group.click()
+    await expect(desk.page.get_by_role("heading", name="Group 0007")).to_be_visible()
+    await expect(bubble(desk, "Bom dia, grupo")).to_contain_text("Maria Souza")
+    await desk.check()
+    await company.client.post(f"{API}/sessions/{session}/disconnect")
+    await desk.page.reload()
+    unnamed = desk.words("conversations.group", end="0007")
+    await expect(desk.page.get_by_role("heading", name=unnamed)).to_be_visible()
+    await expect(chat_link(desk, unnamed)).to_be_visible()
+
+
 async def test_ten_thousand_messages_stay_usable(open_desk: OpenDesk, company: Company) -> None:
     """Only some have elements; where one reads stays in place; a new one costs the page at most 100 ms at a time."""
     session = await link(company.client, name="Loja")
@@ -335,7 +356,7 @@ async def test_ten_thousand_messages_stay_usable(open_desk: OpenDesk, company: C
     await expect(page.get_by_role("button", name=newest)).to_be_visible()
     assert await log.evaluate("log => log.scrollTop") == 0
     await page.get_by_role("button", name=newest).click()
-    await expect(page.get_by_text("mais um 20", exact=True)).to_be_in_viewport()
+    await expect(log.get_by_text("mais um 20", exact=True)).to_be_in_viewport()
     assert await page.locator(".bubble").count() <= 160
     longest = await page.evaluate("window.longest")
     assert longest <= 100, f"{longest:.0f} ms"

@@ -16,6 +16,7 @@ export const LANGUAGES = ['pt-BR', 'en'];
 const KEPT = 'relay.language';
 
 const catalogues = new Map(); // 'en/sessions' → {key: words}
+const formats = new Map();
 let chosen = startWith();
 
 export function language() {
@@ -48,7 +49,7 @@ export function has(key) {
 export function t(key, values = {}) {
   let words = find(key);
   if (typeof values.count === 'number') {
-    words = find(`${key}.${new Intl.PluralRules(chosen).select(values.count)}`) ?? find(`${key}.other`) ?? words;
+    words = find(`${key}.${made('PluralRules').select(values.count)}`) ?? find(`${key}.other`) ?? words;
   }
   if (words === undefined) {
     console.error(`no words for ${key}`);
@@ -67,25 +68,32 @@ export function sentence(error) {
 }
 
 export function number(value, options) {
-  return new Intl.NumberFormat(chosen, options).format(value);
+  return made('NumberFormat', options).format(value);
 }
 
 export function dateTime(instant) {
-  return new Intl.DateTimeFormat(chosen, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(instant));
+  return made('DateTimeFormat', { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(instant));
 }
 
 export function date(instant) {
-  return new Intl.DateTimeFormat(chosen, { dateStyle: 'medium' }).format(new Date(instant));
+  return made('DateTimeFormat', { dateStyle: 'medium' }).format(new Date(instant));
 }
 
 export function time(instant) {
-  return new Intl.DateTimeFormat(chosen, { timeStyle: 'short' }).format(new Date(instant));
+  return made('DateTimeFormat', { timeStyle: 'short' }).format(new Date(instant));
 }
 
 /** 7200 → "2 h"; in the largest unit that leaves at least one. */
 export function duration(seconds) {
   const [unit, size] = [['day', 86400], ['hour', 3600], ['minute', 60]].find(([, one]) => seconds >= one) ?? ['second', 1];
   return number(seconds / size, { style: 'unit', unit, unitDisplay: 'short', maximumFractionDigits: 1 });
+}
+
+/** Intl's own, each made once for a language: making one takes longer than a hundred uses of it. */
+function made(kind, options) {
+  const key = `${chosen} ${kind} ${options ? JSON.stringify(options) : ''}`;
+  if (!formats.has(key)) formats.set(key, new Intl[kind](chosen, options));
+  return formats.get(key);
 }
 
 function find(key) {

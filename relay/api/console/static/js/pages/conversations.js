@@ -25,7 +25,6 @@ import { nameOf } from './conversations/words.js';
 const LOOK_SECONDS = 30;
 const LOOK_BLIND_SECONDS = 4;
 const TYPES = ['message.*', 'call.received', 'automation.*'];
-const MOVED = new Set(['sent', 'failed', 'unknown']);
 
 export default {
   async show(container, { params, who, signal }) {
@@ -142,8 +141,7 @@ class ConversationsView {
   }
 
   hear(type, data, timestamp) {
-    if (type !== 'message.status' || MOVED.has(data.status)) this.chats.again();
-    if (type === 'message.edited' || type === 'message.revoked') this.chats.forget(data.messageId);
+    this.chats.hear(type, data, timestamp);
     if (this.thread && idOf(this.thread.chat) === idOf(data)) this.thread.hear(type, data, timestamp);
   }
 
@@ -152,6 +150,10 @@ class ConversationsView {
     if (!known) return;
     const now = { ...known, status };
     this.sessions.set(sessionId, now);
+    if (status === 'connected' && known.status !== status) {
+      this.chats.groups.retry(sessionId);
+      this.chats.again();
+    }
     if (this.thread?.chat.sessionId === sessionId) this.thread.session(now);
   }
 
@@ -198,13 +200,15 @@ class ConversationsView {
 
   draw() {
     const { list } = this.chats;
+    const opened = this.thread && list.find((chat) => idOf(chat) === idOf(this.thread.chat));
+    if (opened) this.thread.called(opened.name);
     const awaited = this.awaited && list.find((chat) => idOf(chat) === this.awaited);
     if (awaited) {
       this.awaited = null;
       go('conversations', awaited.sessionId, awaited.key);
     }
     const shown = this.found ?? list;
-    if (shown.length) this.list.update(shown, { open: this.thread && idOf(this.thread.chat), lineOf: (chat) => this.chats.lineOf(chat) });
+    if (shown.length) this.list.update(shown, { open: this.thread && idOf(this.thread.chat) });
     else this.list.say(this.nothing());
   }
 

@@ -1,6 +1,6 @@
 /* The list of chats, with the search above it.
 
-    const list = chatList({nameOfSession, onMore, onSearch, signal})  → {element, update(chats, {open, lineOf}), say(node)}
+    const list = chatList({nameOfSession, onMore, onSearch, signal})  → {element, update(chats, {open}), say(node)}
         the search asks onSearch(text), '' to end it; near the end of the list onMore() is called
 */
 
@@ -9,7 +9,8 @@ import { date, dateTime, t, time } from '../../i18n.js';
 import { icon } from '../../icons.js';
 import { href } from '../../routes.js';
 import { idOf } from './chats.js';
-import { initialsOf, nameOf } from './words.js';
+import { ticks } from './ticks.js';
+import { initialsOf, lineOf, nameOf } from './words.js';
 
 const SEARCH_MS = 250;
 const NEAR_PIXELS = 400;
@@ -31,12 +32,12 @@ export function chatList({ nameOfSession, onMore, onSearch, signal }) {
   }, { passive: true });
   let shown = new Map(); // id → {li, as}
 
-  function update(chats, { open, lineOf }) {
+  function update(chats, { open }) {
     const before = shown;
     shown = new Map();
     const today = new Date().toDateString();
     for (const chat of chats) {
-      const facts = { ...chat, line: lineOf(chat), open: idOf(chat) === open, session: nameOfSession(chat), today };
+      const facts = { ...chat, open: idOf(chat) === open, session: nameOfSession(chat), today };
       const as = JSON.stringify(facts);
       const old = before.get(idOf(chat));
       shown.set(idOf(chat), old?.as === as ? old : { li: refreshed(old?.li, facts), as });
@@ -69,17 +70,25 @@ function refreshed(li, facts) {
 
 function row(chat) {
   const name = nameOf(chat);
-  const { automation, unread, lastMessageAt, line, session, today } = chat;
+  const { automation, unread, lastMessageAt, lastMessage, session, today } = chat;
+  const line = lastMessage && lastWords(chat);
   return [
     avatar(chat),
     h('span', { class: 'chat-words' },
       h('span', { class: 'chat-top' }, h('strong', {}, name), lastMessageAt && when(lastMessageAt, today)),
       h('span', { class: 'chat-bottom' },
+        lastMessage?.direction === 'outgoing' && !lastMessage.revokedAt && ticks(lastMessage.status),
         h('span', { class: 'chat-line' }, line || session || ' '),
         automation && h('span', { class: 'chat-paused', title: t('conversations.bot.pausedShort') }, icon('pause'), h('span', { class: 'visually-hidden' }, t('conversations.bot.pausedShort'))),
         unread > 0 && h('span', { class: 'chat-unread' }, unread, h('span', { class: 'visually-hidden' }, ` ${t('conversations.unread', { count: unread })}`))),
       line && session && h('span', { class: 'chat-session small' }, session)),
   ];
+}
+
+function lastWords({ chatType, lastMessage }) {
+  const words = lineOf(lastMessage);
+  const { direction, senderName } = lastMessage;
+  return chatType === 'group' && direction === 'inbound' && senderName ? `${senderName}: ${words}` : words;
 }
 
 export function avatar(chat) {

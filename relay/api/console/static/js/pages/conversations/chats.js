@@ -1,31 +1,31 @@
-/* The chats of a session, or of all: the newest pages of them, kept up to date by looking again when something happened.
+/* The chats of a session, or of all: the newest pages of them, kept up to date.
 
     GET chats ──► list ◄── more(), as one scrolls down
-                   ▲
-                   └── again(): the newest page; many events are one look
+                   ▲  ▲
+                   │  └── hear(): what an event tells, at once
+                   └───── again(): the newest page, for what it does not; many events are one look
 
-    chats.list                 [{…chat, key, preview}], newest first; key: its name in addresses, which tells nobody's number
+    chats.list                 [{…chat, key}], newest first; key: its name in addresses, which tells nobody's number
     await chats.find(sessionId, key) → chat | null
 */
 
 import { api } from '../../api.js';
-import { previewOf } from './words.js';
+import { GroupNames } from './group_names.js';
 
 const PAGE = 50;
-const PREVIEWS = 200;
 const GAP_MS = 300;
+const CALM_MS = 2000;
 
 export class Chats {
   constructor({ sessionId, signal, onChange }) {
     Object.assign(this, { sessionId, signal, onChange, list: [], cursor: null, complete: false });
-    this.previews = new Map(); // message id → its line
+    this.groups = new GroupNames({ signal, onName: () => { this.list = this.list.map((chat) => this.named(chat)); onChange(); } });
   }
 
   async open() {
     const { chats, nextCursor } = await this.page();
-    Object.assign(this, { list: chats.map(named), cursor: nextCursor, complete: !nextCursor });
-    this.onChange();
-    await this.preview();
+    Object.assign(this, { cursor: nextCursor, complete: !nextCursor });
+    this.merge(chats);
   }
 
   async more() {
@@ -35,30 +35,34 @@ export class Chats {
       const { chats, nextCursor } = await this.page(this.cursor);
       Object.assign(this, { cursor: nextCursor, complete: !nextCursor });
       this.merge(chats);
-      await this.preview();
     } finally {
       this.asking = false;
     }
   }
 
   /** Soon, and once for all that happens until then. */
-  again() {
-    this.wanted = true;
+  again(ms = GAP_MS) {
+    const at = Date.now() + ms;
+    if (this.timer && this.at <= at) return;
+    clearTimeout(this.timer);
+    this.at = at;
+    this.timer = setTimeout(() => this.lookNow(), ms);
+  }
+
+  async lookNow() {
     if (this.looking) return;
     this.looking = true;
-    setTimeout(async () => {
-      this.wanted = false;
-      await this.look();
-      this.looking = false;
-      if (this.wanted) this.again();
-    }, GAP_MS);
+    this.timer = null;
+    await this.look();
+    this.looking = false;
+    // Asked for again while the answer was on its way.
+    if (this.timer && Date.now() >= this.at) this.lookNow();
   }
 
   async look() {
     if (this.signal.aborted) return;
     try {
       this.merge((await this.page()).chats);
-      await this.preview();
     } catch (error) {
       // What is on show stays; the next look may do better.
       if (error.name !== 'AbortError' && error.name !== 'ApiError') throw error;
@@ -70,9 +74,15 @@ export class Chats {
   }
 
   merge(chats) {
-    const fresh = chats.map(named);
-    const found = new Map([...this.list, ...fresh].map((chat) => [idOf(chat), chat]));
-    this.list = [...found.values()].sort((one, other) => ((one.lastMessageId ?? '') < (other.lastMessageId ?? '') ? 1 : -1));
+    const found = new Map(this.list.map((chat) => [idOf(chat), chat]));
+    for (const chat of chats) {
+      const known = found.get(idOf(chat));
+      const isLate = known && (known.lastMessageId ?? '') > (chat.lastMessageId ?? '');
+      const { lastMessage, lastMessageId, lastMessageAt } = isLate ? known : chat;
+      found.set(idOf(chat), this.named({ ...chat, lastMessage, lastMessageId, lastMessageAt }));
+    }
+    this.list = sorted([...found.values()]);
+    this.groups.ask(this.list);
     this.onChange();
   }
 
@@ -81,25 +91,31 @@ export class Chats {
     this.onChange();
   }
 
-  /** The last lines of those whose last message was not seen yet: of one or two alone, else of the newest messages. */
-  async preview() {
-    const missing = this.list.map(({ lastMessageId }) => lastMessageId).filter((id) => id && !this.previews.has(id));
-    if (missing.length === 0) return;
-    const options = { signal: this.signal };
-    const found = missing.length <= 2
-      ? await Promise.all(missing.map((id) => api.get(`whatsapp/messages/${id}`, {}, options)))
-      : (await api.get('whatsapp/messages', { sessionId: this.sessionId, limit: PREVIEWS }, options)).messages;
-    for (const id of missing) this.previews.set(id, '');
-    for (const message of found) this.previews.set(message.id, (message.direction === 'outgoing' ? '› ' : '') + previewOf(message));
+  /** What an event says of a chat that is listed; the rest is asked for. */
+  hear(type, data, timestamp) {
+    const chat = this.list.find((one) => one.sessionId === data.sessionId && one.chat === data.chat);
+    if (!chat) {
+      this.again();
+    } else if (type === 'message.received' && !data.history) {
+      this.put(chat, { ...received(data), unread: data.fromMe ? 0 : chat.unread + 1 });
+      this.again(CALM_MS);
+    } else if (chat.lastMessageId === data.messageId && chat.lastMessage) {
+      const lastMessage = CHANGES[type]?.(chat.lastMessage, data, timestamp);
+      if (lastMessage) this.put(chat, { lastMessage });
+    } else if (type !== 'message.status' || data.messageId > (chat.lastMessageId ?? '')) {
+      this.again();
+    }
+  }
+
+  put(chat, fields) {
+    const now = { ...chat, ...fields };
+    if ((now.lastMessageId ?? '') < (chat.lastMessageId ?? '')) return;
+    this.list = sorted(this.list.map((one) => (one === chat ? now : one)));
     this.onChange();
   }
 
-  forget(messageId) {
-    if (this.previews.delete(messageId)) this.again();
-  }
-
-  lineOf({ lastMessageId }) {
-    return this.previews.get(lastMessageId) ?? '';
+  named(chat) {
+    return named({ ...chat, name: chat.name ?? this.groups.find(chat) });
   }
 
   async find(sessionId, key) {
@@ -114,9 +130,28 @@ export class Chats {
 export function chatWith({ id, sessionId, pn, lid, name }) {
   return named({
     sessionId, chat: pn ? `${pn}@s.whatsapp.net` : `${lid}@lid`, chatType: 'private', name, contactId: id,
-    lastMessageId: null, lastMessageAt: null, unread: 0, automation: null,
+    lastMessageId: null, lastMessageAt: null, lastMessage: null, unread: 0, automation: null,
   });
 }
+
+function sorted(chats) {
+  return chats.sort((one, other) => ((one.lastMessageId ?? '') < (other.lastMessageId ?? '') ? 1 : -1));
+}
+
+function received({ messageId, type, content, senderName, fromMe, sentAt }) {
+  const text = content.text || content.caption || content.fileName || content.name || content.question || null;
+  const lastMessage = {
+    messageId, type, text: text && text.slice(0, 200), senderName, sentAt, revokedAt: null,
+    direction: fromMe ? 'outgoing' : 'inbound', origin: fromMe ? 'phone' : 'contact', status: fromMe ? 'sent' : 'received',
+  };
+  return { lastMessage, lastMessageId: messageId, lastMessageAt: sentAt };
+}
+
+const CHANGES = {
+  'message.status': (message, { status }) => ({ ...message, status }),
+  'message.edited': (message, { content }) => ({ ...message, text: content.text ?? content.caption ?? message.text }),
+  'message.revoked': (message, _, at) => ({ ...message, text: null, revokedAt: at }),
+};
 
 export function named(chat) {
   return { ...chat, key: chat.contactId ?? `c${mixed(chat.chat)}` };

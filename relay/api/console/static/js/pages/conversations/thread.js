@@ -61,6 +61,14 @@ export class Thread {
       this.bot.element);
   }
 
+  /** It may have got its name only now. */
+  called(name) {
+    if (!name || name === this.chat.name) return;
+    this.chat = { ...this.chat, name };
+    this.heading.textContent = nameOf(this.chat);
+    this.element.setAttribute('aria-label', nameOf(this.chat));
+  }
+
   async load() {
     this.session(this.sessionNow);
     this.bot.look();

@@ -5,6 +5,7 @@
     initialsOf(name)
     authorOf(message, chat)    {icon, words} where it is worth saying who wrote it, else null
     previewOf(message)         one line, as text
+    lineOf({type, text, revokedAt})   the same, of a chat's lastMessage
 */
 
 import { t } from '../../i18n.js';
@@ -12,7 +13,7 @@ import { phone } from '../../parts/phone.js';
 
 export function nameOf({ name, chat, chatType }) {
   if (name) return name;
-  return numberOf(chat) || (chatType === 'group' ? t('conversations.group') : t('conversations.unnamed'));
+  return numberOf(chat) || (chatType === 'group' ? t('conversations.group', { end: chat.split('@')[0].slice(-4) }) : t('conversations.unnamed'));
 }
 
 export function numberOf(jid) {
@@ -44,11 +45,13 @@ function causeOf({ ruleSet, rule, flow, step, agent, plugin }) {
 }
 
 export function previewOf({ type, content, revokedAt }) {
+  const { text, caption, fileName, name, question, emoji } = content;
+  return lineOf({ type: type === 'audio' && content.voice ? 'voice' : type, revokedAt, text: text || caption || fileName || name || question || emoji });
+}
+
+export function lineOf({ type, text, revokedAt }) {
   if (revokedAt) return t('conversations.revoked');
-  const { text, caption, fileName, name, question, emoji, voice } = content;
   if (type === 'text') return text ?? '';
-  if (type === 'reaction') return emoji ? t('conversations.kind.reacted', { emoji }) : t('conversations.kind.unreacted');
-  const kind = type === 'audio' && voice ? 'voice' : type;
-  const more = caption || fileName || name || question;
-  return t(`conversations.kind.${kind}`) + (more ? `: ${more}` : '');
+  if (type === 'reaction') return text ? t('conversations.kind.reacted', { emoji: text }) : t('conversations.kind.unreacted');
+  return t(`conversations.kind.${type}`) + (text ? `: ${text}` : '');
 }
