@@ -19,6 +19,8 @@ import { STATUSES, nameOf } from './sessions/words.js';
 
 const LOOK_SECONDS = 20;
 const LOOK_BLIND_SECONDS = 3;
+// The account has no linked phone any more. Where that was asked for (`requested`), the phone may be linked still.
+const UNLINKED = new Set(['logged_out', 'banned']);
 
 export default {
   async show(container, { params, who, signal }) {
@@ -58,10 +60,16 @@ class SessionsView {
   }
 
   async load() {
+    // What is heard while the pages come is newer than they are.
+    const heard = this.heard = new Map();
     try {
       const found = new Map();
       for await (const page of api.all('whatsapp/sessions', 'sessions', {}, { signal: this.signal })) {
         for (const session of page) found.set(session.id, session);
+      }
+      for (const [id, session] of heard) {
+        if (session) found.set(id, { ...found.get(id), ...session });
+        else found.delete(id);
       }
       this.sessions = found;
       this.draw();
@@ -76,8 +84,8 @@ class SessionsView {
   follow() {
     listen(['session.status'], ({ sessionId, status, reason, phone }) => {
       const known = this.sessions.get(sessionId);
-      if (known) this.put({ ...known, status, reason, phone: phone ?? known.phone });
-      else this.fetch(sessionId);
+      if (known) this.put({ ...known, status, reason, phone: phone ?? (UNLINKED.has(reason) ? null : known.phone) });
+      if (!known || reason === 'requested') this.fetch(sessionId);
     }, this.signal);
     onLive((live) => { if (live) this.load(); }, this.signal);
     every(LOOK_SECONDS, () => { if (isLive()) this.load(); }, this.signal);
@@ -92,12 +100,15 @@ class SessionsView {
   put(session) {
     const before = this.sessions.get(session.id);
     // What answers a change does not say what was sent today.
-    this.sessions.set(session.id, { ...before, ...session, usedToday: session.usedToday ?? before?.usedToday ?? 0 });
+    const now = { ...before, ...session, usedToday: session.usedToday ?? before?.usedToday ?? 0 };
+    this.sessions.set(session.id, now);
+    this.heard?.set(session.id, now);
     this.drawSoon();
   }
 
   drop(id) {
     this.sessions.delete(id);
+    this.heard?.set(id, null);
     this.drawSoon();
   }
 
