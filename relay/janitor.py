@@ -23,6 +23,7 @@ from relay.store import (
     messages,
     migrate,
     rate_counters,
+    rates,
     reply_tasks,
     requests,
     sandbox,
@@ -77,6 +78,7 @@ class Janitor:
                 await self._blobs.sweep(conn, now=self._now())
                 await idempotency.delete_expired(conn)
                 await rate_counters.delete_expired(conn)
+                await rates.delete_old(conn, now=self._now())
                 await requests.delete_expired(conn)
                 await console_sessions.delete_expired(conn, now=self._now())
                 await reply_tasks.delete_stale(conn)

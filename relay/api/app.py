@@ -163,6 +163,7 @@ ROUTES: list[ControllerRouterHandler] = [
     ),
     Router("/api/v1", route_handlers=[events.list_events, events.read_event], tags=["events"]),
     health.read_health,
+    health.list_rates,
     health.read_liveness,
     health.read_readiness,
     metrics.read_metrics,

@@ -1,8 +1,13 @@
 """How the server is: for people and their pages, for load balancers, for whoever restarts processes."""
 
+from datetime import datetime
+from typing import Annotated, TypeAlias
+
 from litestar import Response, get
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
+from msgspec import structs
 from psutil import Process
 
 from relay import __version__
@@ -11,9 +16,12 @@ from relay.api.owner import Company
 from relay.api.readiness import OK
 from relay.api.request import Request
 from relay.api.wire import Out
+from relay.model.ids import TenantId
 from relay.model.session import SessionStatus
 from relay.model.tenant import Scope
-from relay.store import figures, leases, sessions
+from relay.store import figures, leases, rates, sessions
+
+Minutes: TypeAlias = Annotated[int, QueryParameter(ge=1, le=1440, description="How many; at most a day.")]
 
 
 class MemoryOut(Out, frozen=True, kw_only=True):
@@ -27,6 +35,13 @@ class OwedOut(Out, frozen=True, kw_only=True):
     """For how long the one that waits longest has been due."""
 
 
+class RepliesOut(Out, frozen=True, kw_only=True):
+    waiting: int
+    """Messages that no bot has looked at yet; above 10,000 it says 10,000."""
+    oldest_seconds: float
+    """The age of the oldest of them."""
+
+
 class HealthOut(Out, frozen=True, kw_only=True):
     version: str
     total_sessions: int
@@ -36,8 +51,35 @@ class HealthOut(Out, frozen=True, kw_only=True):
     failed: int
     hosts: int
     deliveries: OwedOut
+    queued: int
+    """Messages accepted and not yet sent; above 10,000 it says 10,000."""
+    replies: RepliesOut
+    agent_questions: int
+    """Questions that agents have in hand or will get; above 10,000 it says 10,000."""
     memory: MemoryOut
     uptime_seconds: float
+
+
+class MinuteOut(Out, frozen=True, kw_only=True):
+    at: datetime
+    """When it began."""
+    received: int
+    """Messages that people have written."""
+    sent: int
+    """Messages that have reached WhatsApp."""
+    failed: int
+    """Messages that have not; what was cancelled is not among them."""
+    answered: int
+    """Answers of bots, however many messages each has."""
+    delivered: int
+    """Attempts of webhook deliveries that succeeded."""
+    undelivered: int
+    """Attempts that failed; most are tried again."""
+
+
+class RatesOut(Out, frozen=True, kw_only=True):
+    minutes: list[MinuteOut]
+    """Oldest first, one for each minute; the last one runs."""
 
 
 class LivenessOut(Out, frozen=True, kw_only=True):
@@ -57,12 +99,11 @@ class ReadinessOut(Out, frozen=True, kw_only=True):
     tags=["health"],
 )
 async def read_health(request: Request, company_id: Company = None) -> HealthOut:
-    services, principal = request.services, request.principal
-    everybody = principal.tenant_id is None and company_id is None
-    tenant_id = None if everybody else tenant_of(principal, company_id)
+    services, tenant_id = request.services, _whose(request, company_id)
     async with services.pool.acquire() as conn:
         counts = await sessions.count_by_status(conn, tenant_id)
         owed = await figures.get_owed(conn, tenant_id)
+        backlog = await figures.get_backlog(conn, tenant_id)
         hosts = await leases.count_holders(conn)
     process = Process()
     return HealthOut(
@@ -74,9 +115,32 @@ async def read_health(request: Request, company_id: Company = None) -> HealthOut
         failed=counts.get(SessionStatus.FAILED, 0),
         hosts=hosts,
         deliveries=OwedOut(owed=owed.owed, oldest_due_seconds=owed.oldest_due_seconds),
+        queued=backlog.queued,
+        replies=RepliesOut(waiting=backlog.replies, oldest_seconds=backlog.oldest_reply_seconds),
+        agent_questions=backlog.agent_questions,
         memory=MemoryOut(rss_bytes=process.memory_info().rss),
         uptime_seconds=max(0.0, round(services.now().timestamp() - process.create_time(), 1)),
     )
+
+
+@get(
+    "/api/v1/whatsapp/health/rates",
+    opt=requires(Scope.SESSIONS),
+    summary="What happened in each of the last minutes; a company's own, the operator's of all",
+    tags=["health"],
+)
+async def list_rates(request: Request, company_id: Company = None, minutes: Minutes = 60) -> RatesOut:
+    services, tenant_id = request.services, _whose(request, company_id)
+    async with services.pool.acquire() as conn:
+        found = await rates.list_minutes(conn, tenant_id, minutes=minutes, now=services.now())
+    return RatesOut(minutes=[MinuteOut(**structs.asdict(minute)) for minute in found])
+
+
+def _whose(request: Request, company_id: str | None) -> TenantId | None:
+    """None, everybody's, for an operator that names no company."""
+    principal = request.principal
+    everybody = principal.tenant_id is None and company_id is None
+    return None if everybody else tenant_of(principal, company_id)
 
 
 @get("/livez", opt=PUBLIC, summary="Whether this process runs; asks nobody", tags=["health"])

@@ -177,6 +177,11 @@ def asks_for_reply(entry: Entry) -> bool:
     return facts.chat_kind(entry.chat) in ("private", "group")
 
 
+def is_news(entry: Entry) -> bool:
+    """Somebody has written a message: not the account itself, and not what is past."""
+    return isinstance(entry, Received) and not entry.from_me and not entry.history
+
+
 def is_offline(entry: Entry) -> bool:
     """It waited at WhatsApp while the session was away."""
     return isinstance(entry, Received) and entry.offline

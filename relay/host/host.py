@@ -41,6 +41,7 @@ from relay.store.auth_states import AuthState
 from relay.store.blobs import Blobs
 from relay.store.doorbell import Doorbell
 from relay.store.pool import DATABASE_AWAY, Connection, Pool
+from relay.store.rates import Count, uncounted
 from relay.store.sessions import Request
 from relay.vault import Vault
 
@@ -113,6 +114,7 @@ class Host:
         guard: AddressGuard,
         resolve: Resolve,
         engines: Mapping[str, MakeEngine],
+        count: Count = uncounted,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
@@ -123,6 +125,7 @@ class Host:
         self._guard = guard
         self._resolve = resolve
         self._engines = engines
+        self._count = count
         self._monotonic = monotonic
         self._held: dict[SessionId, _Held] = {}
         self._running: dict[SessionId, Session] = {}
@@ -132,7 +135,7 @@ class Host:
         self.journal = journal
         self.inbox_bell = Bell()
         self.sync_bell = Bell()
-        self.inbox = Inbox(pool, vault, doorbell, self.journal, batch=config.host.inbox_batch)
+        self.inbox = self._inbox_of(journal)
         self.sender = Sender(
             pool,
             doorbell,
@@ -140,6 +143,7 @@ class Host:
             self._running,
             holder=slot.holder,
             timeout_seconds=config.host.send_timeout_seconds,
+            count=count,
         )
         self.media = MediaFetcher(
             pool,
@@ -175,15 +179,17 @@ class Host:
             Loop("host.sync", self._sync, poll_seconds=_POLL_SECONDS, bell=self.sync_bell),
         ]
 
+    def _inbox_of(self, journal: Journal) -> Inbox:
+        batch = self._config.host.inbox_batch
+        return Inbox(self._pool, self._vault, self._doorbell, journal, batch=batch, count=self._count)
+
     async def recover(self) -> None:
         """After a crash: take back at once what this slot held, and store what it, and orphans, had journaled."""
         async with self._pool.acquire() as conn:
             await leases.release_all(conn, holder=self._slot.holder)
         for orphan in adopt_orphans(self._slot.path.parent, self._slot):
             journal = Journal(orphan.path)
-            inbox = Inbox(
-                self._pool, self._vault, self._doorbell, journal, batch=self._config.host.inbox_batch
-            )
+            inbox = self._inbox_of(journal)
             while await inbox.work():
                 pass
             async with self._pool.acquire() as conn:

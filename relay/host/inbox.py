@@ -21,6 +21,7 @@ from relay.host.inbox_transaction import Stored, Transaction
 from relay.host.journal import Journal, parse
 from relay.store.doorbell import Doorbell
 from relay.store.pool import Pool
+from relay.store.rates import Count, uncounted
 from relay.vault import Vault
 
 log = logging.getLogger(__name__)
@@ -47,12 +48,14 @@ class Inbox:
         journal: Journal,
         *,
         batch: int,
+        count: Count = uncounted,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
         self._doorbell = doorbell
         self._journal = journal
         self._batch = batch
+        self._count = count
         self._vault = vault
         self._monotonic = monotonic
         self._one_at_a_time = asyncio.Lock()
@@ -72,6 +75,8 @@ class Inbox:
         except _REFUSED:
             stored = await self._store_each(records)
         self._journal.commit(batch)
+        for tenant_id, received in stored.received.items():
+            self._count(tenant_id, "received", received)
         if stored.early:
             self._early_until = self._monotonic() + _EARLY_SECONDS
         self._ring(stored)

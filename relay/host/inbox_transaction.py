@@ -5,7 +5,7 @@ records ──► contacts met ──► one name for each ──► messages �
         edits, revokes, receipts ◄────────────────────┘──► chats, events, deliveries, reply tasks
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import assert_never
 
@@ -48,6 +48,8 @@ class Stored:
         """Files that are to be fetched."""
         self.early = False
         """Receipts whose message is not known yet."""
+        self.received: Counter[TenantId] = Counter()
+        """Messages that people have written just now."""
         self.events: list[Event] = []
 
     def add(self, other: "Stored") -> None:
@@ -56,6 +58,7 @@ class Stored:
         self.moved |= other.moved
         self.promised |= other.promised
         self.early |= other.early
+        self.received += other.received
         self.events += other.events
 
 
@@ -110,6 +113,7 @@ class Transaction:
         told = [one for one in await self._fill_in(made, fresh) if not isinstance(one[1], Undecryptable)]
         await self._promise_files(told)
         self._done.events += [arrivals.event_of(new, entry) for new, entry in told]
+        self._done.received.update(TenantId(new.tenant_id) for new, entry in told if arrivals.is_news(entry))
         asked = [
             (n, arrivals.is_offline(entry))
             for n, entry in told

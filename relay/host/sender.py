@@ -30,6 +30,7 @@ from relay.store.doorbell import Doorbell
 from relay.store.inbound import ChatMove
 from relay.store.outgoing import Claimed, Settlement
 from relay.store.pool import DATABASE_AWAY, Connection, Pool
+from relay.store.rates import Count, uncounted
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class Sender:
         *,
         holder: str,
         timeout_seconds: float,
+        count: Count = uncounted,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.bell = doorbell.bell("outgoing")
@@ -64,6 +66,7 @@ class Sender:
         self._sessions = sessions
         self._holder = holder
         self._timeout_seconds = timeout_seconds
+        self._count = count
         self.now = now
         self._budget = Budget(pool)
         self._in_flight: dict[MessageId, tuple[Claimed, asyncio.Task[None]]] = {}
@@ -265,6 +268,9 @@ class Sender:
             await _note_chats(conn, rows)
             events = [facts.message_status(row, row["sent_at"]) for row in rows if row["status"] != "queued"]
             owed = await outbox.insert_events(conn, events)
+        for row in rows:
+            if row["status"] in ("sent", "failed"):
+                self._count(row["tenant_id"], row["status"])
         # Only now: a settlement that was not stored is stored next time.
         del self._settlements[: len(batch)]
         now = time.monotonic()

@@ -25,6 +25,7 @@ from relay.replies.situations import Seen, seen
 from relay.store import reply_tasks
 from relay.store.doorbell import Doorbell
 from relay.store.pool import Pool
+from relay.store.rates import Count, uncounted
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ class SlowLane:
         files: Files,
         *,
         lease_seconds: float,
+        count: Count = uncounted,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.loop = Loop("responder.leases", self.renew, poll_seconds=_RENEW_SECONDS, bell=Bell())
@@ -88,6 +90,7 @@ class SlowLane:
         self._needs = needs
         self._files = files
         self._lease_seconds = lease_seconds
+        self._count = count
         self._now = now
         self._running: dict[asyncio.Task[None], Pending] = {}
         self._turns: dict[TenantId, asyncio.Semaphore] = {}
@@ -151,8 +154,9 @@ class SlowLane:
                 await reply_tasks.release_tasks(conn, [one.message_id], claim=one.claim)
 
     def replied(self, one: Answered) -> None:
-        """Tell plugins of what was answered; nobody waits for them."""
+        """Count what was answered, and tell plugins of it; nobody waits for them."""
         if one.outcome.messages:
+            self._count(one.situation.message.tenant_id, "answered")
             task = asyncio.create_task(self._needs.replied(one.situation, one.outcome.messages))
             self._telling.add(task)
             task.add_done_callback(self._telling.discard)

@@ -14,6 +14,7 @@ from relay.store import migrate
 from relay.store.blobs import Blobs
 from relay.store.doorbell import Doorbell
 from relay.store.pool import Pool, open_pool
+from relay.store.tally import Tally, open_tally
 from relay.vault import Vault, open_vault
 
 
@@ -27,6 +28,7 @@ class Base(Struct, frozen=True, kw_only=True):
     guard: AddressGuard
     blobs: Blobs
     plugins: ProcessPlugins
+    tally: Tally
     listen_fd: int | None
     """The API's socket, bound by a supervisor."""
     stopping: asyncio.Event
@@ -62,6 +64,7 @@ async def open_base(config: Config, *, name: str, listen_fd: int | None) -> Asyn
             ),
             blobs=Blobs(config.data_dir / "media", max_bytes=config.media.max_bytes),
             plugins=plugins,
+            tally=await stack.enter_async_context(open_tally(pool)),
             listen_fd=listen_fd,
             stopping=asyncio.Event(),
         )

@@ -15,7 +15,13 @@ async def run(base: Base, ready: asyncio.Event) -> None:
     filter_body = PayloadFilter(caller).apply if "webhook_payload" in caller.loaded.hooks else None
     async with (
         Dispatcher(
-            base.pool, base.vault, base.doorbell, base.guard, base.config, filter_body=filter_body
+            base.pool,
+            base.vault,
+            base.doorbell,
+            base.guard,
+            base.config,
+            filter_body=filter_body,
+            count=base.tally.count,
         ) as dispatcher,
         asyncio.TaskGroup() as group,
     ):

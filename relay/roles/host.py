@@ -42,6 +42,7 @@ async def run(base: Base, ready: asyncio.Event) -> None:
             guard=base.guard,
             resolve=SystemResolver(),
             engines=engines,
+            count=base.tally.count,
         )
         processes = EngineProcesses(
             journal=journal,

@@ -59,6 +59,7 @@ async def run(base: Base, ready: asyncio.Event) -> None:
             _Outside(client, plugins),
             OutgoingFiles(base.pool, base.blobs, fetcher, config.media),
             lease_seconds=LEASE_SECONDS,
+            count=base.tally.count,
         )
         stack.push_async_callback(slow.close)
         responder = Responder(base.pool, base.doorbell, library, slow)
@@ -74,6 +75,7 @@ async def run(base: Base, ready: asyncio.Event) -> None:
                 tools=plugins.tools,
                 edit=plugins.edit,
                 replied=plugins.replied,
+                count=base.tally.count,
             )
         )
         looking = Loop("rules.files", library.look, poll_seconds=_LOOK_SECONDS, bell=Bell())

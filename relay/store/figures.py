@@ -6,7 +6,7 @@ What may be long is counted up to a bound. The age of the oldest due delivery is
 from datetime import UTC, datetime
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from relay.model.ids import TenantId, made_at
 from relay.model.session import SessionStatus
@@ -22,6 +22,17 @@ class Owed(Struct, frozen=True, kw_only=True):
     """For how long the one that waits longest has been due; 0 where nothing is late."""
 
 
+class Backlog(Struct, frozen=True, kw_only=True):
+    """What waits to be done, each counted up to 10,000."""
+
+    queued: int
+    """Messages accepted and not yet sent."""
+    replies: int
+    """Messages that no bot has looked at yet."""
+    oldest_reply_seconds: float
+    agent_questions: int
+
+
 class Figures(Struct, frozen=True, kw_only=True):
     sessions: dict[SessionStatus, int]
     hosts: int
@@ -29,7 +40,6 @@ class Figures(Struct, frozen=True, kw_only=True):
     oldest_due_seconds: float
     queued: int
     replies: int
-    """Messages that no bot has looked at yet."""
     oldest_reply_seconds: float
     agent_questions: int
 
@@ -61,34 +71,55 @@ async def get_owed(conn: Connection, tenant_id: TenantId | None) -> Owed:
     return Owed(owed=owed, oldest_due_seconds=await conn.fetchval(_OLDEST_DUE, tenant_id))
 
 
-_QUEUED = """
-    SELECT count(*) FROM (
-        SELECT FROM whatsapp_messages WHERE status IN ('queued', 'sending') LIMIT $1) AS few
-"""
-
-
-_REPLIES = """
-    SELECT (SELECT count(*) FROM (SELECT FROM reply_tasks LIMIT $1) AS few) AS waiting,
+_BACKLOG = """
+    SELECT (SELECT count(*) FROM (
+                SELECT FROM whatsapp_messages WHERE status IN ('queued', 'sending') LIMIT $1) AS few) AS queued,
+           (SELECT count(*) FROM (SELECT FROM reply_tasks LIMIT $1) AS few) AS replies,
            (SELECT min(message_id) FROM reply_tasks) AS oldest,
            (SELECT count(*) FROM (SELECT FROM agent_turns LIMIT $1) AS few) AS questions
 """
+# A look into the index for each of its sessions, never through what other tenants have waiting.
+_BACKLOG_OF_TENANT = """
+    SELECT (SELECT count(*) FROM (
+                SELECT FROM whatsapp_sessions s CROSS JOIN LATERAL (
+                    SELECT FROM whatsapp_messages m
+                    WHERE m.session_id = s.id AND m.status IN ('queued', 'sending') LIMIT $1) one
+                WHERE s.tenant_id = $2 LIMIT $1) AS few) AS queued,
+           (SELECT count(*) FROM (
+                SELECT FROM whatsapp_sessions s CROSS JOIN LATERAL (
+                    SELECT FROM reply_tasks t WHERE t.session_id = s.id LIMIT $1) one
+                WHERE s.tenant_id = $2 LIMIT $1) AS few) AS replies,
+           (SELECT min(first.message_id) FROM whatsapp_sessions s CROSS JOIN LATERAL (
+                SELECT t.message_id FROM reply_tasks t WHERE t.session_id = s.id
+                ORDER BY t.message_id LIMIT 1) first
+            WHERE s.tenant_id = $2) AS oldest,
+           (SELECT count(*) FROM (SELECT FROM agent_turns WHERE tenant_id = $2 LIMIT $1) AS few) AS questions
+"""
+
+
+async def get_backlog(conn: Connection, tenant_id: TenantId | None) -> Backlog:
+    """A tenant's; None: everybody's."""
+    if tenant_id is None:
+        row: Any = await conn.fetchrow(_BACKLOG, _COUNTED_MOST)
+    else:
+        row = await conn.fetchrow(_BACKLOG_OF_TENANT, _COUNTED_MOST, tenant_id)
+    return Backlog(
+        queued=row["queued"],
+        replies=row["replies"],
+        oldest_reply_seconds=_age_seconds(row["oldest"]),
+        agent_questions=row["questions"],
+    )
 
 
 async def get_figures(conn: Connection) -> Figures:
     """Those of the whole server."""
     counts = await sessions.count_by_status(conn, None)
-    owed = await get_owed(conn, None)
-    queued: Any = await conn.fetchval(_QUEUED, _COUNTED_MOST)
-    replies: Any = await conn.fetchrow(_REPLIES, _COUNTED_MOST)
+    owed, backlog = await get_owed(conn, None), await get_backlog(conn, None)
     return Figures(
         sessions={status: counts.get(status, 0) for status in SessionStatus},
         hosts=await leases.count_holders(conn),
-        owed=owed.owed,
-        oldest_due_seconds=owed.oldest_due_seconds,
-        queued=queued,
-        replies=replies["waiting"],
-        oldest_reply_seconds=_age_seconds(replies["oldest"]),
-        agent_questions=replies["questions"],
+        **structs.asdict(owed),
+        **structs.asdict(backlog),
     )
 
 

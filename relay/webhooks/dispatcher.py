@@ -32,6 +32,7 @@ from relay.store.deliveries import Claimed, Result
 from relay.store.doorbell import Doorbell
 from relay.store.kept import KeptConnection
 from relay.store.pool import Connection, Pool
+from relay.store.rates import Count, uncounted
 from relay.vault import Vault
 from relay.webhooks.lanes import Lanes
 from relay.webhooks.retry import Schedule, Verdict
@@ -72,6 +73,7 @@ class Dispatcher:
         config: Config,
         *,
         filter_body: FilterBody | None = None,
+        count: Count = uncounted,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = _utc_now,
         random: Callable[[], float] = _random.random,
@@ -98,7 +100,9 @@ class Dispatcher:
         self._work_loop = Loop(
             "dispatcher.work", self.work, poll_seconds=_POLL_SECONDS, bell=doorbell.bell("deliveries")
         )
-        self._settler = Settler(pool, doorbell, hooks, now=now, on_chats_freed=self._work_loop.bell.ring)
+        self._settler = Settler(
+            pool, doorbell, hooks, now=now, on_chats_freed=self._work_loop.bell.ring, count=count
+        )
         self._open = AsyncExitStack()
         self._http: aiohttp.ClientSession
 

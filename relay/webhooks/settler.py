@@ -17,6 +17,7 @@ import asyncpg
 from relay.config import Webhooks
 from relay.loops import Bell, Loop
 from relay.model import ids
+from relay.model.delivery import Outcome
 from relay.model.event import Event, body_of
 from relay.model.ids import EndpointId, TenantId
 from relay.store import deliveries, endpoints, outbox
@@ -24,6 +25,7 @@ from relay.store.deliveries import Result
 from relay.store.doorbell import Doorbell
 from relay.store.kept import KeptConnection
 from relay.store.pool import Connection, Pool
+from relay.store.rates import Count, Kind, uncounted
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ class Settler:
         *,
         now: Callable[[], datetime],
         on_chats_freed: Callable[[], None],
+        count: Count = uncounted,
     ) -> None:
         self._pool = pool
         self._kept = KeptConnection(pool)
@@ -49,6 +52,7 @@ class Settler:
         self._patience_seconds = config.disable_after_days * _DAY_SECONDS
         self._now = now
         self._on_chats_freed = on_chats_freed
+        self._count = count
         self._results: list[Result] = []
         self._gone: set[tuple[EndpointId, TenantId]] = set()
         """Endpoints that have answered 410 since the last batch."""
@@ -77,6 +81,7 @@ class Settler:
         async with self._kept.use() as conn:
             failing = await self._record(conn, batch)
         del self._results[: len(batch)]
+        self._tally(batch)
         if any(result.final and result.delivery.chat for result in batch):
             self._on_chats_freed()
         gone, self._gone = self._gone, set()
@@ -85,6 +90,12 @@ class Settler:
         for endpoint_id, tenant_id in failing:
             await self._disable(endpoint_id, tenant_id, reason="failing")
         return bool(self._results)
+
+    def _tally(self, batch: list[Result]) -> None:
+        for result in batch:
+            if result.outcome is not Outcome.CANCELLED:
+                kind: Kind = "delivered" if result.outcome is Outcome.SUCCEEDED else "undelivered"
+                self._count(result.delivery.tenant_id, kind)
 
     async def _record(self, conn: Connection, batch: list[Result]) -> list[tuple[EndpointId, TenantId]]:
         """Settle a batch; one row that the database refuses must not hold up the others for ever."""

@@ -35,6 +35,7 @@ from relay.store.agent_turns import ClaimedTurn
 from relay.store.blobs import Blobs
 from relay.store.doorbell import Doorbell
 from relay.store.pool import Connection, Pool
+from relay.store.rates import Count, uncounted
 from relay.vault import Vault
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ class AgentTurns:
         tools: ListTools = no_tools,
         edit: Edit = unedited,
         replied: Replied = untold,
+        count: Count = uncounted,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -93,6 +95,7 @@ class AgentTurns:
         )
         self._edit = edit
         self._replied = replied
+        self._count = count
         self._fetcher = http_client(
             guard, timeout_seconds=config.media.fetch_timeout_seconds, max_answer_bytes=None
         )
@@ -227,6 +230,7 @@ class AgentTurns:
         for channel in sorted(channels):
             self._doorbell.ring(channel)
         if "outgoing" in channels:
+            self._count(turn.tenant_id, "answered")
             await self._replied(situation, planned)
 
     async def _finished(self, planned: list[Planned], situation: Situation) -> list[Planned]:
