@@ -6,7 +6,7 @@ from typing import Annotated
 
 from litestar import delete, get, patch, post
 from litestar.params import FromPath, JSONBody, QueryParameter
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, UnsetType, structs
 
 from relay.api.auth import OPERATOR_ONLY, requires, tenant_of
 from relay.api.paging import Cursor, Limit, Page
@@ -16,7 +16,7 @@ from relay.model.api_key import new_key
 from relay.model.errors import Forbidden, InvalidInput
 from relay.model.ids import KeyId, TenantId, new_tenant_id
 from relay.model.tenant import ApiKey, Retention, Scope, Tenant
-from relay.store import keys, tenants
+from relay.store import keys, sessions, tenants
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
@@ -49,8 +49,13 @@ class TenantOut(Out, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class ListedTenantOut(TenantOut, frozen=True, kw_only=True):
+    sessions: int
+    """How many it has."""
+
+
 class TenantList(Out, frozen=True, kw_only=True):
-    tenants: list[TenantOut]
+    tenants: list[ListedTenantOut]
     next_cursor: str | None
 
 
@@ -85,8 +90,13 @@ async def list_tenants(request: Request, limit: Limit = 50, cursor: Cursor = Non
     page = Page.of(limit, cursor)
     async with request.services.pool.acquire() as conn:
         rows = await tenants.list_tenants(conn, before=page.before, limit=page.fetch)
-    shown, next_cursor = page.cut(rows, lambda tenant: tenant.id)
-    return TenantList(tenants=[_tenant_out(tenant) for tenant in shown], next_cursor=next_cursor)
+        shown, next_cursor = page.cut(rows, lambda tenant: tenant.id)
+        counts = await sessions.count_by_tenant(conn, [tenant.id for tenant in shown])
+    listed = [
+        ListedTenantOut(sessions=counts.get(tenant.id, 0), **structs.asdict(_tenant_out(tenant)))
+        for tenant in shown
+    ]
+    return TenantList(tenants=listed, next_cursor=next_cursor)
 
 
 @get("/tenants/{company_id:str}", opt=OPERATOR_ONLY, summary="Read a company")
@@ -204,6 +214,7 @@ async def create_key(request: Request, data: JSONBody[KeyIn]) -> NewKeyOut:
 @get("/keys", opt=requires(Scope.ADMIN), summary="List API keys, newest first")
 async def list_keys(
     request: Request,
+    *,
     company_id: Annotated[str | None, QueryParameter(name="companyId")] = None,
     operator: Annotated[
         bool, QueryParameter(description="The operator's own keys alone, which are no company's.")

@@ -130,6 +130,17 @@ async def count_by_status(conn: Connection, tenant_id: TenantId | None) -> dict[
     return {SessionStatus(row["status"]): row["count"] for row in await conn.fetch(_COUNT, tenant_id)}
 
 
+_COUNT_BY_TENANT = """
+    SELECT tenant_id, count(*) FROM whatsapp_sessions WHERE tenant_id = ANY($1::text[]) GROUP BY tenant_id
+"""
+
+
+async def count_by_tenant(conn: Connection, tenant_ids: Sequence[TenantId]) -> dict[TenantId, int]:
+    """How many sessions each of them has; one without any is left out."""
+    rows = await conn.fetch(_COUNT_BY_TENANT, list(tenant_ids))
+    return {row["tenant_id"]: row["count"] for row in rows}
+
+
 _UPDATE = """
     UPDATE whatsapp_sessions
     SET name = coalesce($3, name), limits = coalesce($4, limits), automation = coalesce($5, automation),

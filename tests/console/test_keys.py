@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.async_api import Locator, expect
@@ -108,7 +108,7 @@ async def test_everything_is_everything(open_desk: OpenDesk, company: Company) -
     await scope(desk, "admin").uncheck()
     await expect(scope(desk, "rules")).to_be_enabled()
     await desk.button("keys.ready.all").click()
-    await desk.field("keys.expiresAt").fill((datetime.now() + timedelta(days=40)).strftime("%Y-%m-%d"))
+    await desk.field("keys.expiresAt").fill((datetime.now(UTC) + timedelta(days=40)).strftime("%Y-%m-%d"))
     await desk.button("keys.create.button").click()
     await close_key(desk)
     await expect(badge(desk, "keys.state.ends", within=row(desk, "Boss"))).to_be_visible()

@@ -3,10 +3,12 @@
 import { api } from './api.js';
 import { h } from './dom.js';
 import { t } from './i18n.js';
+import { href } from './routes.js';
 
 const KEPT = 'relay.company';
 
-/** Answers {draw() → element}; chooses the one of before, or the newest. `document`'s event `relay:companies` looks again. */
+/** Answers {draw() → element}; chooses the one of before, or the newest. `document`'s event `relay:companies` looks again,
+    `relay:company` chooses the one that its detail names. */
 export async function chooseCompany({ signal, onChange }) {
   const chooser = { companies: await list() };
   const kept = sessionStorage.getItem(KEPT);
@@ -21,8 +23,13 @@ export async function chooseCompany({ signal, onChange }) {
   document.addEventListener('relay:companies', async () => {
     chooser.companies = await list();
     const gone = !chooser.companies.some(({ companyId }) => companyId === api.company());
-    chooser.node?.replaceWith(chooser.draw());
     if (gone) choose(chooser.companies[0]?.companyId ?? null);
+    chooser.node?.replaceWith(chooser.draw());
+  }, { signal });
+
+  document.addEventListener('relay:company', ({ detail }) => {
+    choose(detail);
+    chooser.node?.replaceWith(chooser.draw());
   }, { signal });
 
   chooser.draw = () => {
@@ -31,7 +38,7 @@ export async function chooseCompany({ signal, onChange }) {
       chooser.companies.length
         ? h('select', { class: 'small', 'aria-label': t('shell.company'), value: api.company(), onchange: (event) => choose(event.target.value) },
           chooser.companies.map(({ companyId, name }) => h('option', { value: companyId }, name)))
-        : h('span', { class: 'company' }, t('shell.noCompany')));
+        : h('a', { class: 'company', href: href('companies') }, t('shell.noCompany')));
     return chooser.node;
   };
   return chooser;

@@ -17,4 +17,5 @@ export const pages = [
   { name: 'webhooks', scopes: ['webhooks'], icon: 'webhook', load: () => import('./pages/webhooks.js'), css: true },
   { name: 'bots', scopes: ['rules'], icon: 'robot', load: () => import('./pages/bots.js'), css: true },
   { name: 'keys', scopes: ['admin'], icon: 'key', load: () => import('./pages/keys.js'), css: true },
+  { name: 'companies', scopes: [], operator: true, icon: 'building', load: () => import('./pages/companies.js'), css: true, uses: ['keys'] },
 ];

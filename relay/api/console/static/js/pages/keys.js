@@ -31,7 +31,7 @@ class KeysView {
     Object.assign(this, { context, keys: null, showEnded: false });
     context.changed = () => this.load();
     this.list = keyTable(context);
-    this.ended = h('div', { class: 'toolbar' });
+    this.ended = h('div', {});
     this.content = h('div', { class: 'stack' }, loading());
     const { who, ofOperator } = context;
     replace(container,
@@ -97,7 +97,7 @@ class KeysView {
   nothing() {
     const { ofOperator } = this.context;
     return h('div', { class: 'card' }, empty({
-      icon: 'key', title: t('keys.empty.title'), text: ofOperator ? t('keys.operator.empty') : t('keys.empty.text'),
+      icon: 'key', title: ofOperator ? t('keys.operator.empty') : t('keys.empty.title'), text: ofOperator ? t('keys.operator.empty.text') : t('keys.empty.text'),
       action: this.mayCreate() && this.createButton(),
     }));
   }

@@ -5,6 +5,7 @@ import { h, replace } from '../dom.js';
 import { t } from '../i18n.js';
 import { pageHeader } from '../parts/header.js';
 import { empty, loading } from '../parts/states.js';
+import { href } from '../routes.js';
 import { showGuide } from './start/guide.js';
 import { showOverview } from './start/overview.js';
 
@@ -15,7 +16,10 @@ export default {
       return;
     }
     if (who.operator && !api.company()) {
-      replace(container, h('h1', { class: 'visually-hidden' }, t('start.title')), empty({ icon: 'building', title: t('start.noCompany.title'), text: t('start.noCompany.text') }));
+      replace(container, h('h1', { class: 'visually-hidden' }, t('start.title')), empty({
+        icon: 'building', title: t('start.noCompany.title'), text: t('start.noCompany.text'),
+        action: h('a', { class: 'button primary', href: href('companies') }, t('start.noCompany.button')),
+      }));
       return;
     }
     replace(container, loading());

@@ -1,5 +1,5 @@
-/* createKey({signal}, {companyId, companyName, name}) → the new key without its text, after that was shown; undefined when none was made.
-   An operator's chosen company gets it, or the one that is named. */
+/* createKey({signal}, {companyId, companyName, name, ready}) → the new key without its text, after that was shown; undefined when none was made.
+   An operator's chosen company gets it, or the one that is named; `ready` is the ready-made choice to begin with. */
 
 import { ApiError, api } from '../../api.js';
 import { h } from '../../dom.js';
@@ -15,7 +15,7 @@ const READY = {
   all: SCOPES,
 };
 
-export async function createKey({ signal }, { companyId, companyName, name } = {}) {
+export async function createKey({ signal }, { companyId, companyName, name, ready } = {}) {
   const owner = companyId ? { companyId } : api.owner();
   const made = await openDialog({
     title: companyName ? t('keys.create.for', { name: companyName }) : t('keys.create'),
@@ -25,7 +25,7 @@ export async function createKey({ signal }, { companyId, companyName, name } = {
         label: t('keys.name'), name: 'name', value: name, required: true, maxlength: 200, autocomplete: 'off',
         placeholder: t('keys.name.example'), hint: t('keys.name.hint'),
       }),
-      scopeChoice(),
+      scopeChoice(ready),
       field({ label: t('keys.expiresAt'), name: 'expiresAt', type: 'date', min: today(), hint: t('keys.expiresAt.hint') }),
     ],
     actions: [
@@ -41,7 +41,7 @@ export async function createKey({ signal }, { companyId, companyName, name } = {
 }
 
 /** Ticks, and ready-made choices that set them. Who may administrate may do everything: then all are set, and say so. */
-function scopeChoice() {
+function scopeChoice(ready) {
   const boxes = SCOPES.map((scope) => h('input', { type: 'checkbox', name: `scope ${scope}`, 'data-scope': scope }));
   const admin = boxes.at(-1);
   const settle = () => {
@@ -55,9 +55,10 @@ function scopeChoice() {
     for (const box of boxes) box.checked = scopes.includes(box.dataset.scope);
     settle();
   };
+  if (ready) choose(READY[ready]);
   return h('fieldset', { class: 'field', 'data-path': 'scopes' },
     h('legend', {}, t('keys.scopes.what')),
-    h('div', { class: 'row key-ready', role: 'group', 'aria-label': t('keys.ready') },
+    h('div', { class: 'row', role: 'group', 'aria-label': t('keys.ready') },
       h('span', { class: 'soft small' }, t('keys.ready')),
       Object.entries(READY).map(([name, scopes]) => h('button', { type: 'button', class: 'small', onclick: () => choose(scopes) }, t(`keys.ready.${name}`)))),
     h('div', { class: 'choices' }, boxes.map((box) => h('label', { class: 'choice' }, box,

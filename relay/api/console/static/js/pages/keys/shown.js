@@ -34,7 +34,7 @@ function example(text, key) {
   const code = curl(text, key);
   return h('div', { class: 'stack tight' },
     h('div', { class: 'row apart' }, h('h3', {}, t('keys.shown.example')), copyButton(code, t('keys.shown.copyExample'))),
-    h('pre', { class: 'key-example', tabindex: '0', 'aria-label': t('keys.shown.example') }, h('code', {}, code)));
+    h('pre', { tabindex: '0', 'aria-label': t('keys.shown.example') }, h('code', {}, code)));
 }
 
 function curl(text, { companyId, scopes }) {

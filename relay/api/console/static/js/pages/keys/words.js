@@ -46,7 +46,7 @@ export function stateBadge({ state, expiresAt, revokedAt }) {
   const kind = { works: 'good', ends: 'info', ended: 'off', revoked: 'bad' }[state];
   return h('div', { class: 'stack tight' },
     h('div', {}, badge(kind, t(`keys.state.${state}`))),
-    state === 'ends' && h('p', { class: 'soft small', title: dateTime(expiresAt) }, relative(expiresAt), h('br'), date(expiresAt)),
+    state === 'ends' && h('p', { class: 'soft small key-end' }, h('span', { title: dateTime(expiresAt) }, date(expiresAt)), relative(expiresAt)),
     state === 'ended' && h('p', { class: 'soft small' }, relative(expiresAt)),
     state === 'revoked' && h('p', { class: 'soft small' }, relative(revokedAt)));
 }
