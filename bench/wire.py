@@ -77,6 +77,10 @@ class Api:
         self._host, self._port, self._key = host, port, key
         self._idle: list[Connection] = []
 
+    @property
+    def where(self) -> tuple[str, int]:
+        return self._host, self._port
+
     def at(self, host: str, port: int) -> Self:
         """With the same key, at another address."""
         self.close()

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from relay.model import ids
 from relay.model.endpoint import Endpoint
 from relay.model.event import Event, body_of
-from relay.model.ids import EventId, TenantId
+from relay.model.ids import EventId, SessionId, TenantId
 from relay.model.tenant import Retention
 from relay.store import endpoints, outbox, tenants
 from relay.store.pool import Connection
@@ -49,6 +49,7 @@ async def add_events(
     *,
     type: str = "message.received",
     chats: Sequence[str | None] = (None,),
+    session_id: SessionId | None = None,
 ) -> list[EventId]:
     """`count` numbered events, dealt out to `chats` in turn."""
     at = datetime.now(UTC)
@@ -57,6 +58,7 @@ async def add_events(
             id=ids.new_event_id(),
             tenant_id=tenant_id,
             type=type,
+            session_id=session_id,
             body=body_of(type, at, {"number": number}),
             chat=chats[number % len(chats)],
         )

@@ -1,8 +1,8 @@
 """The tenant's events as they happen: a live stream, and the same as a list for those who pull.
 
-    Last-Event-ID ──► position ──► list_after ──► id, event, data ──┬─► more? again at once
-                          ▲                                         │
-                          └────── doorbell `events`, 1 s poll ◄─────┘
+    Last-Event-ID ──► position ──► list_after, to the end of the log ──► what the feed of its tenant tells
+                          ▲                                                │ (event_feeds.py: one look for all)
+                          └──── too slow, so that something was missed ◄───┘
 
 A stream holds no connection of the pool while it writes, so a slow reader costs memory for one page and nothing
 else. It ends when the key behind it is revoked, and when the server stops: readers come back with the last id.
@@ -23,12 +23,12 @@ from litestar.response import Stream
 
 from relay.api.auth import Authenticator, tenant_of
 from relay.api.endpoints import check_events
+from relay.api.event_feeds import chunk_of
 from relay.api.instants import Since, parse_instant
 from relay.api.owner import Company, owner_of
 from relay.api.paging import Limit
 from relay.api.request import Request
 from relay.api.services import Services
-from relay.api.waiting import hung
 from relay.api.wire import Out
 from relay.model.errors import Forbidden, InvalidInput, Unauthenticated
 from relay.model.ids import EventId, SessionId, TenantId
@@ -41,10 +41,6 @@ log = logging.getLogger(__name__)
 
 _STREAM, _JSON = "text/event-stream", "application/json"
 _HEARTBEAT_SECONDS = 15.0
-_POLL_SECONDS = 1.0
-_HELD_SECONDS = 0.05
-_GAP_SECONDS = 0.02
-"""Between two looks of a stream: on a busy server the bell rings a hundred times a second."""
 _STREAM_PAGE = 100
 _LOOKS = 20
 """A list looks at so many stretches of the log for the first event that its filter takes."""
@@ -206,25 +202,29 @@ async def stream_events(
     """Chunks of an event stream (WHATWG HTML, 9.2). `still_allowed` raises Unauthenticated to end it."""
     loop = asyncio.get_running_loop()
     beat_at = loop.time() + heartbeat_seconds
-    with hung(services.doorbell, "events") as bell:
+    with services.event_feeds.join(tenant_id) as listener:
         # At once, so that a proxy passes the answer's head on and a reader knows that it is heard.
         yield b"retry: 2000\n: listening\n\n"
         try:
             while not services.draining.is_set():
-                async with services.pool.acquire() as conn:
-                    found = await events.list_after(
-                        conn, tenant_id, position, wanted=wanted, limit=_STREAM_PAGE
-                    )
-                position = found.position
-                if found.events:
-                    yield b"".join(map(_chunk, found.events))
+                if listener.missed:
+                    async with services.pool.acquire() as conn:
+                        await listener.start_over(conn)
+                    async for found in _catch_up(services, tenant_id, position, wanted):
+                        position = found.position
+                        if found.events:
+                            yield b"".join(map(chunk_of, found.events))
+                news = [one for one in listener.take() if one.position.order > position.order]
+                if news:
+                    position = news[-1].position
+                    chunks = [one.chunk for one in news if wanted.takes(one.event)]
+                    if chunks:
+                        yield b"".join(chunks)
                 if loop.time() >= beat_at:
                     await still_allowed()
                     beat_at = loop.time() + heartbeat_seconds
                     yield b": heartbeat\n\n"
-                if not found.more:
-                    await asyncio.sleep(_GAP_SECONDS)
-                    await bell.wait(_HELD_SECONDS if found.held else min(_POLL_SECONDS, heartbeat_seconds))
+                await listener.bell.wait(beat_at - loop.time())
         except Unauthenticated:
             log.info("stream.ended", extra={"reason": "key_revoked"})
         except DATABASE_AWAY as error:
@@ -232,5 +232,13 @@ async def stream_events(
             log.warning("stream.ended", extra={"reason": "database", "error": type(error).__name__})
 
 
-def _chunk(event: StoredEvent) -> bytes:
-    return f"id: {event.id}\nevent: {event.type}\ndata: {event.body}\n\n".encode()
+async def _catch_up(
+    services: Services, tenant_id: TenantId, position: Position, wanted: Filter
+) -> AsyncGenerator[Found, None]:
+    """The log from `position` to its settled end, a page at a time; no connection is held between two."""
+    more = True
+    while more and not services.draining.is_set():
+        async with services.pool.acquire() as conn:
+            found = await events.list_after(conn, tenant_id, position, wanted=wanted, limit=_STREAM_PAGE)
+        position, more = found.position, found.more
+        yield found

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from relay.api.accept import Acceptor
 from relay.api.agent_trials import AgentTrials
 from relay.api.console.files import PageFile, shipped_files
+from relay.api.event_feeds import EventFeeds
 from relay.api.readiness import Readiness
 from relay.api.remembered import Remembered
 from relay.api.rule_checks import RuleChecks
@@ -60,6 +61,11 @@ class Services(Struct, frozen=True, kw_only=True, dict=True):
     def console_files(self) -> dict[str, PageFile]:
         """The console's page, as it was at the first look."""
         return shipped_files()
+
+    @cached_property
+    def event_feeds(self) -> EventFeeds:
+        """What streams of events are told."""
+        return EventFeeds(self.pool, self.doorbell, self.draining)
 
     @cached_property
     def readiness(self) -> Readiness:

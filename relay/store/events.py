@@ -7,7 +7,10 @@ So a reader's position is (xid, id), and it reads only what lies below `pg_snaps
 late, and is never missed. What callers hold is the id of the last event they have seen; its xid is looked up.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from msgspec import Struct
@@ -20,6 +23,8 @@ from relay.store.pool import Connection
 _SCAN = 1000
 _LATE = timedelta(seconds=60)
 """No statement of ours runs longer, so an event is committed at most this long after its id was made."""
+_APART = timedelta(hours=1)
+"""What is new has ids of about now: clocks of hosts may differ by less than this."""
 
 
 class Position(Struct, frozen=True, kw_only=True):
@@ -27,6 +32,11 @@ class Position(Struct, frozen=True, kw_only=True):
 
     xid: str
     id: str
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """Sorts as the log does."""
+        return int(self.xid), self.id
 
 
 BEGINNING = Position(xid="0", id="")
@@ -37,6 +47,19 @@ class Filter(Struct, frozen=True, kw_only=True):
     """Types, or `message.*`; empty means all."""
     session_id: str | None = None
     since: datetime | None = None
+
+    def takes(self, event: "StoredEvent") -> bool:
+        """As `list_after` decides it."""
+        return (
+            (not self.types or event.type in self.types or f"{event.type.split('.')[0]}.*" in self.types)
+            and (self.session_id is None or event.session_id == self.session_id)
+            and event.id >= self.floor
+        )
+
+    @property
+    def floor(self) -> str:
+        """The least id that it takes."""
+        return "" if self.since is None else ids.floor("evt_", self.since)
 
 
 class StoredEvent(Struct, frozen=True, kw_only=True):
@@ -83,10 +106,9 @@ async def list_after(
     conn: Connection, tenant_id: TenantId, position: Position, *, wanted: Filter, limit: int
 ) -> Found:
     """Up to `limit` events behind `position`, oldest first."""
-    floor = "" if wanted.since is None else ids.floor("evt_", wanted.since)
     scan = limit + 1 if wanted == Filter() else _SCAN
     rows = await conn.fetch(
-        _LIST_AFTER, tenant_id, position.xid, position.id, wanted.types, wanted.session_id, floor, scan
+        _LIST_AFTER, tenant_id, position.xid, position.id, wanted.types, wanted.session_id, wanted.floor, scan
     )
     events: list[StoredEvent] = []
     last_id, seen = None, 0
@@ -105,6 +127,60 @@ async def list_after(
         more=rows[seen]["settled"] if left else len(rows) == scan,
         held=left and not rows[seen]["settled"],
     )
+
+
+class Page(Struct, frozen=True, kw_only=True):
+    """News of one tenant."""
+
+    events: list[tuple[StoredEvent, Position]]
+    position: Position
+    """Behind the last of them."""
+    more: bool
+    held: bool
+    """As in `Found`."""
+
+
+# The bounds of ids keep it to the partition of the day, or two. What is not settled yet sorts last.
+_LIST_NEWS = """
+    SELECT listened.tenant_id, e.* FROM unnest($1::text[], $2::text[], $3::text[]) AS listened (tenant_id, xid, id)
+    CROSS JOIN LATERAL (
+        SELECT id, type, session_id, e.xid::text AS xid, body,
+               e.xid < pg_snapshot_xmin(pg_current_snapshot()) AS settled
+        FROM events e
+        WHERE e.tenant_id = listened.tenant_id AND (e.xid, e.id) > (listened.xid::xid8, listened.id)
+          AND e.id >= $4 AND e.id < $5
+        ORDER BY e.xid, e.id LIMIT $6) AS e
+"""
+
+
+async def list_news(
+    conn: Connection, after: Mapping[TenantId, Position], *, since: datetime, now: datetime, limit: int
+) -> dict[TenantId, Page]:
+    """Up to `limit` events of each tenant behind its position, oldest first; without those that have none.
+
+    `since` is when this was last asked, and the positions were up to date then.
+    """
+    positions = after.values()
+    rows = await conn.fetch(
+        _LIST_NEWS,
+        list(after),
+        [position.xid for position in positions],
+        [position.id for position in positions],
+        ids.floor("evt_", since - _APART),
+        ids.floor("evt_", now + _APART),
+        limit,
+    )
+    pages = {}
+    for tenant_id, found in groupby(rows, key=itemgetter("tenant_id")):
+        listed = list(found)
+        settled = [(_stored(row), Position(xid=row["xid"], id=row["id"])) for row in listed if row["settled"]]
+        pages[TenantId(tenant_id)] = Page(
+            events=settled,
+            position=settled[-1][1] if settled else after[tenant_id],
+            more=len(settled) == limit,
+            held=len(settled) < len(listed),
+        )
+    return pages
 
 
 def _stored(row: Any) -> StoredEvent:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,9 +15,9 @@ from relay.api.events import stream_events
 from relay.model import ids
 from relay.model.errors import Unauthenticated
 from relay.model.event import Event, body_of
-from relay.model.ids import EventId, TenantId
+from relay.model.ids import EventId, SessionId, TenantId
 from relay.store import events, migrate, outbox
-from relay.store.events import BEGINNING, Filter
+from relay.store.events import BEGINNING, Filter, Position
 from relay.store.pool import Connection, Pool
 from tests.api_client import OPERATOR_KEY, Api, serve_api
 from tests.owing import add_events
@@ -320,6 +320,133 @@ async def test_a_revoked_key_ends_its_stream(api: Api) -> None:
     assert await anext(stream) == b": heartbeat\n\n"
     allowed = False
     assert [chunk async for chunk in stream] == []
+
+
+def open_stream(api: Api, position: Position) -> AsyncGenerator[bytes, None]:
+    """A stream without a socket: it goes on when its next chunk is asked for, and not before."""
+
+    async def still_allowed() -> None:
+        pass
+
+    return stream_events(
+        api.services, TenantId(api.company_id), position, Filter(), still_allowed=still_allowed
+    )
+
+
+async def read_ids(stream: AsyncGenerator[bytes, None], count: int) -> list[str]:
+    read: list[str] = []
+    async with asyncio.timeout(20):
+        while len(read) < count:
+            chunk = (await anext(stream)).decode()
+            read += [line.removeprefix("id: ") for line in chunk.splitlines() if line.startswith("id: ")]
+    return read
+
+
+async def read_to(stream: AsyncGenerator[bytes, None], last: str) -> list[str]:
+    """The ids that come, with all that its chunks hold, until the last one is there."""
+    read: list[str] = []
+    while last not in read:
+        read += await read_ids(stream, 1)
+    return read
+
+
+async def test_readers_who_come_in_the_middle_get_each_event_once_and_in_order(api: Api, pool: Pool) -> None:
+    """Twenty of them, while transactions overlap and commit out of turn; each from where it was."""
+    [first] = await happen(api)
+    end = ids.new_event_id()
+    async with pool.acquire() as conn:
+        position = await events.find_position(conn, TenantId(api.company_id), first)
+
+    async def write(number: int) -> None:
+        async with pool.acquire() as conn, conn.transaction():
+            await add_events(conn, TenantId(api.company_id), 1 + number % 3)
+            # Some are done before those that began before them.
+            for _ in range(number * 7 % 5):
+                await conn.execute("SELECT pg_sleep(0.002)")
+        api.services.doorbell.ring("events")
+
+    reading = []
+    for number in range(60):
+        if number % 3 == 0:
+            reading.append(asyncio.create_task(read_to(open_stream(api, position), end)))
+        await asyncio.gather(*(write(number * 4 + one) for one in range(4)))
+    body = body_of("call.received", datetime.now(UTC), {})
+    async with pool.acquire() as conn:
+        await outbox.insert_events(
+            conn, [Event(id=end, tenant_id=TenantId(api.company_id), type="call.received", body=body)]
+        )
+    api.services.doorbell.ring("events")
+    rows = await pool.fetch("SELECT id FROM events WHERE id <> $1 ORDER BY xid, id", first)
+    expected = [row["id"] for row in rows]
+    for read in await asyncio.gather(*reading):
+        assert read == expected
+
+
+async def test_a_reader_that_is_too_slow_reads_on_from_where_it_was(api: Api) -> None:
+    """More happens than is held for a stream: it comes all the same, in order, and what comes after it too."""
+    [first] = await happen(api)
+    async with api.services.pool.acquire() as conn:
+        position = await events.find_position(conn, TenantId(api.company_id), first)
+    slow, quick = open_stream(api, position), open_stream(api, position)
+    for stream in (slow, quick):
+        assert b"listening" in await anext(stream)
+    made = await happen(api, 300)
+    assert await read_ids(slow, 300) == await read_ids(quick, 300) == made
+    for _ in range(4):
+        more = await happen(api, 500)
+        # The quick one has them, so the slow one was told of them.
+        assert await read_ids(quick, 500) == more
+        made += more
+    made += await happen(api, 5)
+    assert await read_ids(slow, 2005) == made[300:]
+    for stream in (slow, quick):
+        await stream.aclose()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"types": ("call.received",)},
+        {"types": ("call.*", "message.status")},
+        {"types": ("message.*",), "session_id": "ses_a"},
+        {"session_id": "ses_b"},
+        {"since": "second"},
+    ],
+)
+async def test_what_is_told_is_filtered_as_what_is_read(api: Api, given: dict[str, Any]) -> None:
+    """The database filters what a stream reads by itself, we what it is told: the same events either way."""
+    made = [
+        *await happen(api, type="message.received", session_id=SessionId("ses_a")),
+        *await happen(api, type="message.status", session_id=SessionId("ses_b")),
+        *await happen(api, type="call.received"),
+    ]
+    if "since" in given:
+        given = {"since": ids.made_at(made[1])}
+    wanted = Filter(**given)
+    async with api.services.pool.acquire() as conn:
+        every, read = [
+            await events.list_after(conn, TenantId(api.company_id), BEGINNING, wanted=one, limit=10)
+            for one in (Filter(), wanted)
+        ]
+    assert [event.id for event in every.events] == made
+    assert [event for event in every.events if wanted.takes(event)] == read.events
+    assert read.events
+
+
+async def test_news_are_read_through_the_index(api: Api, pool: Pool) -> None:
+    """One look for all that listen, a step into the newest partitions for each."""
+    async with pool.acquire() as conn:
+        await add_events(conn, TenantId(api.company_id), 2000)
+        await conn.execute("ANALYZE events")
+        now = datetime.now(UTC)
+        bounds = ids.floor("evt_", now - timedelta(minutes=1)), ids.floor("evt_", now + timedelta(minutes=1))
+        rows = await conn.fetch(
+            f"EXPLAIN (COSTS OFF) {events._LIST_NEWS}", [api.company_id], ["0"], [""], *bounds, 200
+        )
+    plan = "\n".join(row[0] for row in rows)
+    assert "Seq Scan on events" not in plan, plan
+    assert "Index Cond: ((tenant_id = listened.tenant_id)" in plan, plan
 
 
 async def test_a_page_is_read_through_the_index(api: Api, pool: Pool) -> None:
