@@ -29,6 +29,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if left_out:
         terminalreporter.section("LEFT OUT", red=True, bold=True)
         terminalreporter.line(f"{len(left_out)} tests of the console: no Chromium was found on this machine.")
+        terminalreporter.line("Install one for a whole run (on Debian and Ubuntu: apt install chromium).")
 
 
 def database_url(server: str, name: str) -> str:
