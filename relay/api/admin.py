@@ -151,6 +151,8 @@ class KeyOut(Out, frozen=True, kw_only=True):
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    last_used_at: datetime | None
+    """To about a minute; null: not seen yet."""
 
 
 class NewKeyOut(KeyOut, frozen=True, kw_only=True):
@@ -173,21 +175,12 @@ def _key_out(key: ApiKey) -> KeyOut:
         created_at=key.created_at,
         expires_at=key.expires_at,
         revoked_at=key.revoked_at,
+        last_used_at=key.last_used_at,
     )
 
 
 def _new_key_out(key: ApiKey, text: str) -> NewKeyOut:
-    return NewKeyOut(
-        id=key.id,
-        company_id=key.tenant_id,
-        name=key.name,
-        scopes=sorted(key.scopes),
-        hint=key.hint,
-        created_at=key.created_at,
-        expires_at=key.expires_at,
-        revoked_at=key.revoked_at,
-        key=text,
-    )
+    return NewKeyOut(key=text, **structs.asdict(_key_out(key)))
 
 
 @post("/keys", opt=requires(Scope.ADMIN), summary="Create an API key; its text is shown this once")

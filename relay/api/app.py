@@ -20,6 +20,7 @@ from relay.api import (
     events,
     groups,
     health,
+    health_problems,
     media,
     message_changes,
     messages,
@@ -164,6 +165,7 @@ ROUTES: list[ControllerRouterHandler] = [
     Router("/api/v1", route_handlers=[events.list_events, events.read_event], tags=["events"]),
     health.read_health,
     health.list_rates,
+    health_problems.list_problems,
     health.read_liveness,
     health.read_readiness,
     metrics.read_metrics,
@@ -183,7 +185,9 @@ ROUTES: list[ControllerRouterHandler] = [
 
 def create_app(services: Services) -> Litestar:
     """The ASGI app; the doorbell of `services` must be running for keys to be forgotten at once."""
-    authenticator = Authenticator(services.pool, operator_key=services.operator_key, now=services.now)
+    authenticator = Authenticator(
+        services.pool, operator_key=services.operator_key, now=services.now, key_use=services.key_use
+    )
     services.doorbell.bell("keys", authenticator)
     limiter = make_limiter(services.config.limits)
     return Litestar(

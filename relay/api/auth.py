@@ -25,6 +25,7 @@ from litestar.connection import Request
 from relay.api.console.cookie import find_token
 from relay.api.console.same_origin import SAFE_METHODS, check_same_origin
 from relay.api.console.signed_in import find_signed_in, principal_of
+from relay.api.key_use import KeyUse
 from relay.api.limits import RequestLimiter
 from relay.loops import Bell
 from relay.model.api_key import digest, is_key
@@ -50,11 +51,14 @@ _COOKIE = b"cookie "
 class Authenticator(Bell):
     """Finds the principal of a key; hung on the doorbell `keys`, it forgets when that rings."""
 
-    def __init__(self, pool: Pool, *, operator_key: str | None, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, pool: Pool, *, operator_key: str | None, now: Callable[[], datetime], key_use: KeyUse
+    ) -> None:
         super().__init__()
         self._pool = pool
         self.operator_hash = None if operator_key is None else digest(operator_key)
         self._now = now
+        self._key_use = key_use
         self._found: dict[bytes, tuple[Principal | None, float]] = {}
         self._generation = 0
 
@@ -85,14 +89,18 @@ class Authenticator(Bell):
         principal = await self._find(hash_, lambda: self._look_up_key(hash_))
         if principal is None:
             raise Unauthenticated("The API key is unknown or revoked.", code="key_unknown")
-        if principal.expires_at is not None and principal.expires_at <= self._now():
+        now = self._now()
+        if principal.expires_at is not None and principal.expires_at <= now:
             raise Unauthenticated("The API key has expired.", code="key_expired")
+        self._key_use.note(principal.key_id, now)
         return principal
 
     async def _authenticate_cookie(self, token: str) -> Principal:
         principal = await self._find(_COOKIE + digest(token), lambda: self._look_up_cookie(token))
-        if principal is None or principal.expires_at is None or principal.expires_at <= self._now():
+        now = self._now()
+        if principal is None or principal.expires_at is None or principal.expires_at <= now:
             raise Unauthenticated("You are signed out; sign in again.", code="signed_out")
+        self._key_use.note(principal.key_id, now)
         return principal
 
     async def _find(

@@ -12,6 +12,7 @@ from relay.api.accept import Acceptor
 from relay.api.agent_trials import AgentTrials
 from relay.api.console.files import PageFile, shipped_files
 from relay.api.event_feeds import EventFeeds
+from relay.api.key_use import KeyUse
 from relay.api.readiness import Readiness
 from relay.api.remembered import Remembered
 from relay.api.rule_checks import RuleChecks
@@ -66,6 +67,11 @@ class Services(Struct, frozen=True, kw_only=True, dict=True):
     def event_feeds(self) -> EventFeeds:
         """What streams of events are told."""
         return EventFeeds(self.pool, self.doorbell, self.draining)
+
+    @cached_property
+    def key_use(self) -> KeyUse:
+        """When each key was last used, as far as this process knows."""
+        return KeyUse(self.pool)
 
     @cached_property
     def readiness(self) -> Readiness:

@@ -45,6 +45,8 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+    """To about a minute; None: not since Relay keeps it."""
 
 
 class Principal(Struct, frozen=True, kw_only=True):

@@ -7,8 +7,10 @@ from contextlib import nullcontext
 import uvicorn
 
 from relay.api.app import create_app
+from relay.api.key_use import WRITE_SECONDS
 from relay.api.services import Services
 from relay.listening import bind, find_operator_key
+from relay.loops import Bell, Loop, run_until
 from relay.roles.base import Base
 
 
@@ -45,7 +47,9 @@ async def run(base: Base, ready: asyncio.Event) -> None:
             timeout_graceful_shutdown=int(config.server.drain_seconds),
         )
     )
+    writing = Loop("key_use", services.key_use.work, poll_seconds=WRITE_SECONDS, bell=Bell())
     async with asyncio.TaskGroup() as group:
+        group.create_task(run_until([writing], base.stopping))
         group.create_task(server.serve([listening]))
         while not server.started and not server.should_exit:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.01)

@@ -1,5 +1,6 @@
 """API keys: found by their hash, listed by tenant. Ring `keys` after the commit of a change."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,6 +23,7 @@ def _key(row: Any) -> ApiKey:
         created_at=row["created_at"],
         expires_at=row["expires_at"],
         revoked_at=row["revoked_at"],
+        last_used_at=row["last_used_at"],
     )
 
 
@@ -134,6 +136,20 @@ async def rotate_key(
         text=text,
         expires_at=old.expires_at,
     )
+
+
+# Locked in the order of their ids: several processes do this at the same time.
+_MARK_USED = """
+    WITH found AS (SELECT id FROM api_keys WHERE id = ANY($1::text[]) ORDER BY id FOR NO KEY UPDATE)
+    UPDATE api_keys k SET last_used_at = greatest(k.last_used_at, used.at)
+    FROM found JOIN unnest($1::text[], $2::timestamptz[]) AS used (id, at) USING (id)
+    WHERE k.id = found.id
+"""
+
+
+async def mark_keys_used(conn: Connection, used: Mapping[KeyId, datetime]) -> None:
+    """Write when each was last used, where that is later than what stands there; ids without a row are passed over."""
+    await conn.execute(_MARK_USED, list(used), list(used.values()))
 
 
 _HAS_OPERATOR_KEY = "SELECT EXISTS (SELECT FROM api_keys WHERE tenant_id IS NULL)"

@@ -7,17 +7,19 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 from litestar.routes import HTTPRoute
 
 from relay.api.auth import Authenticator
+from relay.api.key_use import KeyUse
 from relay.config import Config, Limits
 from relay.loops import Bell
 from relay.model.api_key import digest, new_key
 from relay.model.errors import ConfigError, Unauthenticated
 from relay.model.tenant import Scope
 from relay.store.doorbell import Doorbell
-from relay.store.keys import insert_key
+from relay.store.keys import insert_key, mark_keys_used
 from relay.store.pool import Pool
 from tests.api_client import ALL_SCOPES, OPERATOR_KEY, Api, serve_api
 
@@ -141,7 +143,9 @@ class _Unreachable:
 async def test_a_misspelled_key_asks_no_database(text: str) -> None:
     """The checksum refuses it; a well-spelled one is looked up."""
     pool: Any = _Unreachable()
-    authenticator = Authenticator(pool, operator_key=None, now=lambda: datetime.now(UTC))
+    authenticator = Authenticator(
+        pool, operator_key=None, now=lambda: datetime.now(UTC), key_use=KeyUse(pool)
+    )
     with pytest.raises(Unauthenticated, match="misspelled"):
         await authenticator.authenticate([(b"x-api-key", text.encode("latin-1"))])
     with pytest.raises(AssertionError, match="was asked"):
@@ -157,7 +161,9 @@ async def test_a_key_found_once_is_remembered(pool: Pool) -> None:
     """The next request asks nobody, a known one and an unknown one alike."""
     text, unknown = new_key(), new_key()
     await _store_operator_key(pool, text)
-    authenticator = Authenticator(pool, operator_key=None, now=lambda: datetime.now(UTC))
+    authenticator = Authenticator(
+        pool, operator_key=None, now=lambda: datetime.now(UTC), key_use=KeyUse(pool)
+    )
     principal = await authenticator.authenticate([(b"authorization", b"bearer " + text.encode())])
     with pytest.raises(Unauthenticated, match="unknown"):
         await authenticator.authenticate([(b"x-api-key", unknown.encode())])
@@ -270,6 +276,82 @@ async def test_a_company_manages_its_own_keys_only(api: Api) -> None:
     ):
         assert response.status_code == 404
     assert len((await other.get(KEYS)).json()["keys"]) == 1
+
+
+async def test_the_operators_own_keys(api: Api, pool: Pool) -> None:
+    """Listed apart from the companies', which do not get to see them."""
+    company = await api.as_tenant()
+    async with pool.acquire() as conn:
+        own = await insert_key(
+            conn, tenant_id=None, name="first", scopes=frozenset({Scope.ADMIN}), text=new_key()
+        )
+    listed = (await api.get(KEYS, params={"operator": "true"})).json()
+    assert [(key["id"], key["companyId"]) for key in listed["keys"]] == [(own.id, None)]
+    assert len((await api.get(KEYS)).json()["keys"]) == 2
+    refused = await company.get(KEYS, params={"operator": "true"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "operator_only")
+    assert (await company.delete(f"{KEYS}/{own.id}")).status_code == 404
+
+
+async def test_the_list_of_companies_counts_their_sessions(api: Api) -> None:
+    """Each its own, none where there is none."""
+    one, other = await api.as_tenant("one"), await api.as_tenant("other")
+    for name in ("a", "b"):
+        await one.post("/api/v1/whatsapp/sessions", json={"name": name, "engine": "sandbox"})
+    listed = (await api.get(TENANTS)).json()["tenants"]
+    assert {company["companyId"]: company["sessions"] for company in listed} == {
+        one.company_id: 2,
+        other.company_id: 0,
+    }
+
+
+async def test_when_a_key_was_last_used(pool: Pool, url: str) -> None:
+    """Not written while it is used, but by the work of once a minute; a key that is refused was not used."""
+    clock = [datetime(2026, 1, 1, tzinfo=UTC)]
+    async with serve_api(pool, url, now=lambda: clock[0]) as api:
+        caller = await api.as_tenant()
+        (made,) = (await api.get(KEYS, params={"companyId": caller.company_id})).json()["keys"]
+
+        async def last_used() -> str | None:
+            (key,) = (await api.get(KEYS, params={"companyId": caller.company_id})).json()["keys"]
+            return str(key["lastUsedAt"]) if key["lastUsedAt"] else None
+
+        await caller.get(KEYS)
+        assert await last_used() is None
+        assert await api.services.key_use.work() is False
+        assert await last_used() == "2026-01-01T00:00:00Z"
+        clock[0] += timedelta(hours=1)
+        await caller.get(KEYS)
+        await api.services.key_use.work()
+        assert await last_used() == "2026-01-01T01:00:00Z"
+        async with pool.acquire() as conn:
+            await mark_keys_used(conn, {made["id"]: clock[0] - timedelta(minutes=5)})
+        assert await last_used() == "2026-01-01T01:00:00Z"
+        await api.delete(f"{KEYS}/{made['id']}")
+        clock[0] += timedelta(hours=1)
+        assert (await caller.get(KEYS)).status_code == 401
+        await api.services.key_use.work()
+        assert await last_used() == "2026-01-01T01:00:00Z"
+
+
+async def test_a_use_that_cannot_be_written_is_kept(pool: Pool) -> None:
+    """The database may be away for a while; what came meanwhile counts, not what failed before it."""
+    async with pool.acquire() as conn:
+        key = await insert_key(
+            conn, tenant_id=None, name="k", scopes=frozenset({Scope.ADMIN}), text=new_key()
+        )
+    use = KeyUse(pool)
+    first, second = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+    use.note(key.id, first)
+    await pool.execute("ALTER TABLE api_keys RENAME TO away")
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await use.work()
+    await pool.execute("ALTER TABLE away RENAME TO api_keys")
+    await use.work()
+    assert await pool.fetchval("SELECT last_used_at FROM api_keys") == first
+    use.note(key.id, second)
+    await use.work()
+    assert await pool.fetchval("SELECT last_used_at FROM api_keys") == second
 
 
 async def test_the_operator_must_name_a_company(api: Api) -> None:

@@ -16,6 +16,7 @@ export function keyTable(context) {
       { title: t('keys.key'), class: 'lead', cell: (key) => what(key, context) },
       { title: t('keys.scopes'), cell: scopeTags },
       { title: t('keys.createdAt'), cell: ({ createdAt }) => relative(createdAt) },
+      { title: t('keys.lastUsedAt'), cell: lastUsed },
       { title: t('keys.state'), cell: stateBadge },
       { title: t('keys.actions'), class: 'actions', cell: (key) => !isOver(key) && actions(key, context) },
     ],
@@ -27,6 +28,10 @@ function what({ id, name, hint }, { who }) {
     h('strong', {}, name),
     h('span', { class: 'mono soft' }, hint),
     id === who.keyId && h('span', { class: 'key-own' }, icon('person'), t('keys.own')));
+}
+
+function lastUsed({ lastUsedAt }) {
+  return lastUsedAt ? relative(lastUsedAt) : h('span', { class: 'soft' }, t('keys.lastUsedAt.never'));
 }
 
 function actions(key, context) {
