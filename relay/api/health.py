@@ -99,7 +99,7 @@ class ReadinessOut(Out, frozen=True, kw_only=True):
     tags=["health"],
 )
 async def read_health(request: Request, company_id: Company = None) -> HealthOut:
-    services, tenant_id = request.services, _whose(request, company_id)
+    services, tenant_id = request.services, whose(request, company_id)
     async with services.pool.acquire() as conn:
         counts = await sessions.count_by_status(conn, tenant_id)
         owed = await figures.get_owed(conn, tenant_id)
@@ -130,13 +130,13 @@ async def read_health(request: Request, company_id: Company = None) -> HealthOut
     tags=["health"],
 )
 async def list_rates(request: Request, company_id: Company = None, minutes: Minutes = 60) -> RatesOut:
-    services, tenant_id = request.services, _whose(request, company_id)
+    services, tenant_id = request.services, whose(request, company_id)
     async with services.pool.acquire() as conn:
         found = await rates.list_minutes(conn, tenant_id, minutes=minutes, now=services.now())
     return RatesOut(minutes=[MinuteOut(**structs.asdict(minute)) for minute in found])
 
 
-def _whose(request: Request, company_id: str | None) -> TenantId | None:
+def whose(request: Request, company_id: str | None) -> TenantId | None:
     """None, everybody's, for an operator that names no company."""
     principal = request.principal
     everybody = principal.tenant_id is None and company_id is None

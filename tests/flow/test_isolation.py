@@ -69,6 +69,7 @@ CALLS: dict[Route, Call] = {
     ("GET", f"{V1}/whatsapp/contacts"): listing(sessionId="{session_id}", tag="vip"),
     ("GET", f"{V1}/whatsapp/health"): listing(),
     ("GET", f"{V1}/whatsapp/health/rates"): listing(),
+    ("GET", f"{V1}/whatsapp/health/problems"): listing(),
     ("GET", f"{V1}/webhooks/endpoints"): listing(),
     ("GET", f"{V1}/webhooks/deliveries"): listing(endpointId="{endpoint_id}"),
     ("GET", f"{V1}/events"): listing(_EVENTS, sessionId="{session_id}"),
