@@ -36,7 +36,7 @@ def page(schema: dict[str, Any]) -> str:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style><h1>{title}</h1>'
         f"<p>{html.escape(schema['info'].get('description', ''))}</p>"
-        f'<p>For programs: <a href="/docs/openapi.json">openapi.json</a>. Send a key as '
+        f'<p>For programs: <a href="docs/openapi.json">openapi.json</a>. Send a key as '
         f"<code>Authorization: Bearer relay_…</code>.</p>{body}</html>"
     )
 
