@@ -46,7 +46,7 @@ function makeForm(onEnter) {
       label: t('shell.signIn.key'), name: 'key', type: 'password', required: true, placeholder: 'relay_…',
       autocomplete: 'off', autocapitalize: 'off', spellcheck: 'false',
     }),
-    field({ label: t('shell.signIn.remember'), name: 'remember', type: 'check' }),
+    field({ label: t('shell.signIn.remember'), name: 'remember', type: 'check', hint: t('shell.signIn.remember.hint') }),
     button);
   return form;
 }

@@ -31,7 +31,7 @@ function who({ name, companyId, isChosen }) {
 
 function kept({ retention }) {
   const days = ['messageDays', 'eventDays', 'mediaDays'].filter((name) => retention[name] !== null);
-  if (days.length === 0) return h('span', { class: 'soft' }, t('companies.retention.usual'));
+  if (days.length === 0) return h('span', { class: 'soft small' }, t('companies.retention.usual'));
   return h('ul', { class: 'small' }, days.map((name) => h('li', {}, t(`companies.kept.${name}`, { count: retention[name] }))));
 }
 

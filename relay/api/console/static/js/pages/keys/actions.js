@@ -22,7 +22,6 @@ export async function rotateKey(key, { who, signal }) {
   const isOwn = key.id === who.keyId;
   const made = await openDialog({
     title: t('keys.rotate.title', { name: key.name }),
-    wide: true,
     body: [
       h('p', {}, t('keys.rotate.text')),
       field({

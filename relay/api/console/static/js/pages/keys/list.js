@@ -31,7 +31,7 @@ function what({ id, name, hint }, { who }) {
 }
 
 function lastUsed({ lastUsedAt }) {
-  return lastUsedAt ? relative(lastUsedAt) : h('span', { class: 'soft' }, t('keys.lastUsedAt.never'));
+  return lastUsedAt ? relative(lastUsedAt) : h('span', { class: 'soft small' }, t('keys.lastUsedAt.never'));
 }
 
 function actions(key, context) {
