@@ -166,7 +166,7 @@ async def test_files_are_sent_and_shown(desk: Desk, company: Company, tmp_path: 
     outbox = (await company.client.get(f"{API}/sessions/{session}/sandbox/outbox")).json()["messages"]
     types = [message["type"] for message in outbox if message["kind"] == "message"]
     assert types == ["image", "document"]
-    await sent.get_by_role("button").click()
+    await picture.click()
     await expect(desk.dialog().get_by_role("img")).to_be_visible()
     await desk.check()
 

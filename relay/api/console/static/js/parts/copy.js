@@ -1,4 +1,5 @@
 /* copyButton(text | () => text, label) → a button that copies and says so.
+   await copy(text, near) → copies; near: what has the focus.
    copyable(text) → the text in a box with that button: ids, keys, secrets. */
 
 import { h } from '../dom.js';
@@ -18,7 +19,7 @@ export function copyable(text, label) {
   return h('div', { class: 'copyable' }, h('code', {}, text), copyButton(text, label));
 }
 
-async function copy(text, near) {
+export async function copy(text, near) {
   if (navigator.clipboard) {
     await navigator.clipboard.writeText(text);
     return;

@@ -6,7 +6,8 @@
                        └───── anything else that happened in the chat: the newest page once more, as far as what is known
 
     history.messages                 what is shown as a bubble; history.start: nothing is older
-    history.about(message)           {reactions: [{emoji, count}], votes: {option: count}, replied: message | null}
+    history.about(message)           {reactions: [{emoji, times}], mine: one's own emoji, votes: {option: count}, replied: message | null}
+    await history.find(id)           → the message, however long ago (ids of WhatsApp, too); null when it is too long ago, or gone
     await history.older(), look(), fetch(id)   onChange(arrived) is called after every change: arrived are messages new at the end
 */
 
@@ -15,6 +16,7 @@ import { api } from '../../api.js';
 const PAGE = 50;
 const OLDER_PAGE = 200;
 const MOST_PAGES = 20;
+const US = 'us';
 const HIDDEN = new Set(['reaction', 'poll_vote']);
 const STATUSES = ['received', 'queued', 'sending', 'unknown', 'failed', 'sent', 'delivered', 'read'];
 
@@ -109,12 +111,12 @@ export class History {
     this.reactions = new Map();
     this.votes = new Map();
     for (const id of this.ids) {
-      const { type, content, direction, from } = this.known.get(id);
-      if (!HIDDEN.has(type)) continue;
+      const { type, content, direction, from, status } = this.known.get(id);
+      if (!HIDDEN.has(type) || status === 'failed') continue;
       const about = type === 'reaction' ? this.reactions : this.votes;
       const target = content.waMessageId;
       if (!about.has(target)) about.set(target, new Map());
-      const person = direction === 'outgoing' ? 'us' : from?.contactId ?? from?.pn ?? from?.lid;
+      const person = direction === 'outgoing' ? US : from?.contactId ?? from?.pn ?? from?.lid;
       about.get(target).set(person, type === 'reaction' ? content.emoji : content.options ?? []);
     }
   }
@@ -122,10 +124,20 @@ export class History {
   about({ waMessageId, replyTo }) {
     const said = count([...(this.reactions.get(waMessageId)?.values() ?? [])].filter(Boolean));
     return {
+      mine: this.reactions.get(waMessageId)?.get(US),
       reactions: [...said].map(([emoji, times]) => ({ emoji, times })),
       votes: Object.fromEntries(count([...(this.votes.get(waMessageId)?.values() ?? [])].flat())),
-      replied: (replyTo && (this.known.get(replyTo) ?? this.known.get(this.byWaId.get(replyTo)))) || null,
+      replied: (replyTo && this.known.get(this.byWaId.get(replyTo) ?? replyTo)) || null,
     };
+  }
+
+  async find(id) {
+    for (let pages = 0; pages < MOST_PAGES; pages += 1) {
+      const found = this.known.get(this.byWaId.get(id) ?? id);
+      if (found || this.start) return found ?? null;
+      await this.older();
+    }
+    return null;
   }
 }
 

@@ -1,7 +1,7 @@
 /* A chat's messages on the page: of thousands, those around what one looks at have elements.
 
     log.show(messages)        all that are known, oldest first; where one reads stays where it is, and who is at the end stays there
-    log.toEnd()
+    log.toEnd(), toMessage(id), fromUnread(id, count)      unread: those from this one on, with a line above them
         draw(message)         → {element, update(message)}
         older()               async: asked for when one comes near the beginning
         onEnd(atEnd)          whether the newest message is on show
@@ -16,20 +16,25 @@ const MOST = 160;
 const STEP = 80;
 const NEAR_PIXELS = 700;
 const END_PIXELS = 48;
+const UNREAD_PIXELS = 24;
 
 export class Log {
   constructor({ label, draw, older, hasOlder, onEnd, signal }) {
     Object.assign(this, { draw, older, hasOlder, onEnd });
     this.messages = [];
-    this.rows = new Map(); // id, or day → {element, update}
+    this.rows = new Map(); // id, or 'day …', 'unread …' → {element, update}
     this.from = 0;
     this.to = 0;
     this.atEnd = true;
     this.lastTop = 0;
+    this.unread = null; // {id, count}
+    this.current = null; // whose menu Tab comes to; arrows go on from there
     this.beginning = h('li', { class: 'log-start small soft' });
     this.list = h('ol', { class: 'log-list' });
     this.element = h('div', { class: 'log', role: 'group', tabindex: '0', 'aria-label': label }, this.list);
     this.element.addEventListener('scroll', () => this.scrolled(), { passive: true, signal });
+    this.element.addEventListener('keydown', (event) => this.key(event), { signal });
+    this.list.addEventListener('focusin', ({ target }) => { if (target.matches('.bubble-more')) this.rove(target); }, { signal });
     const watch = new ResizeObserver(() => { if (this.atEnd) this.bottom(); });
     watch.observe(this.list);
     watch.observe(this.element);
@@ -55,6 +60,31 @@ export class Log {
     this.atEnd = true;
     this.show(this.messages);
     this.onEnd(true);
+  }
+
+  toMessage(id) {
+    const at = this.messages.findIndex((message) => message.id === id);
+    if (at < 0) return;
+    this.setEnd(false);
+    if (at < this.from || at >= this.to) this.move(Math.min(at - STEP, this.messages.length - MOST));
+    const { element } = this.rows.get(id);
+    element.scrollIntoView({ block: 'center' });
+    element.setAttribute('tabindex', '-1');
+    element.focus({ preventScroll: true });
+    element.classList.add('found');
+    element.addEventListener('animationend', () => element.classList.remove('found'), { once: true });
+  }
+
+  fromUnread(id, count) {
+    this.unread = { id, count };
+    this.render();
+    const { element } = this.rows.get(`unread ${id}`);
+    const top = element.offsetTop - UNREAD_PIXELS;
+    if (this.element.scrollHeight - top <= this.element.clientHeight) return;
+    this.atEnd = false;
+    this.element.scrollTop = top;
+    this.lastTop = top;
+    this.onEnd(false);
   }
 
   scrolled() {
@@ -104,9 +134,11 @@ export class Log {
       const name = new Date(message.sentAt).toDateString();
       if (name !== day) elements.push(this.settle(before, `day ${message.id}`, () => dayRow(message.sentAt)));
       day = name;
+      if (message.id === this.unread?.id) elements.push(this.settle(before, `unread ${message.id}`, () => unreadRow(this.unread.count)));
       elements.push(this.settle(before, message.id, () => this.draw(message), message));
     }
     place(this.list, elements.filter(Boolean));
+    this.rove(this.list.querySelector(`[data-id="${this.current}"] .bubble-more:not([hidden])`) ?? this.menus().at(-1));
     if (this.atEnd) this.bottom();
     else if (anchor?.element.isConnected) this.element.scrollTop = anchor.element.offsetTop - anchor.below;
     const { scrollHeight, clientHeight } = this.element;
@@ -128,9 +160,30 @@ export class Log {
   anchor() {
     const { scrollTop } = this.element;
     for (const [key, { element }] of this.rows) {
-      if (!key.startsWith('day ') && element.offsetTop + element.offsetHeight > scrollTop) return { element, below: element.offsetTop - scrollTop };
+      if (!key.includes(' ') && element.offsetTop + element.offsetHeight > scrollTop) return { element, below: element.offsetTop - scrollTop };
     }
     return null;
+  }
+
+  menus() {
+    return [...this.list.querySelectorAll('.bubble-more:not([hidden])')];
+  }
+
+  /** Of all menus one is on Tab's way. */
+  rove(button) {
+    for (const other of this.list.querySelectorAll('.bubble-more[tabindex="0"]')) if (other !== button) other.setAttribute('tabindex', '-1');
+    button?.setAttribute('tabindex', '0');
+    this.current = button?.closest('.bubble').dataset.id ?? null;
+  }
+
+  key(event) {
+    if (!event.target.matches('.bubble-more')) return;
+    const menus = this.menus();
+    const at = menus.indexOf(event.target);
+    const next = { ArrowUp: at - 1, ArrowDown: at + 1, Home: 0, End: menus.length - 1 }[event.key];
+    if (next === undefined) return;
+    event.preventDefault();
+    menus[next]?.focus();
   }
 
   bottom() {
@@ -141,6 +194,10 @@ export class Log {
 
 function dayRow(instant) {
   return { element: h('li', { class: 'log-day' }, h('span', {}, dayName(instant))) };
+}
+
+function unreadRow(count) {
+  return { element: h('li', { class: 'log-unread' }, h('span', {}, t('conversations.unreadHere', { count }))) };
 }
 
 function dayName(instant) {

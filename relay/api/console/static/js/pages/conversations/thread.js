@@ -10,8 +10,10 @@ import { h, replace } from '../../dom.js';
 import { sentence, t } from '../../i18n.js';
 import { icon } from '../../icons.js';
 import { failed, loading } from '../../parts/states.js';
+import { copy } from '../../parts/copy.js';
 import { tag } from '../../parts/status.js';
 import { toast } from '../../parts/toast.js';
+import { actionsOf, react, remove, wordsIn } from './actions.js';
 import { botState } from './bot.js';
 import { bubble } from './bubble.js';
 import { avatar } from './chat_list.js';
@@ -19,16 +21,22 @@ import { composer } from './composer.js';
 import { showContact } from './contact.js';
 import { History } from './history.js';
 import { Log } from './log.js';
+import { openMenu } from './menu.js';
+import { failureOf } from './ticks.js';
 import { nameOf, numberOf, previewOf } from './words.js';
 
 export class Thread {
   constructor({ chat, who, session, signal, onChange, backTo }) {
     Object.assign(this, { chat, who, sessionNow: session, signal, onChange });
     this.missed = 0;
+    this.reacted = new Set(); // ids of reactions given here, until they have gone
     this.history = new History(chat, { signal, onChange: (arrived) => this.drawn(arrived) });
     this.log = new Log({
       label: t('conversations.messages'), signal,
-      draw: (message) => bubble(message, { chat, about: (one) => this.history.about(one) }),
+      draw: (message) => bubble(message, {
+        chat, who, about: (one) => this.history.about(one),
+        onMenu: (one, button) => this.menu(one, button), onQuote: ({ replyTo }) => this.goTo(replyTo),
+      }),
       older: () => this.loadOlder(), hasOlder: () => !this.history.start,
       onEnd: () => this.drawJump(),
     });
@@ -44,6 +52,7 @@ export class Thread {
     this.body = h('div', { class: 'thread-body' }, loading());
     this.foot = h('div', { class: 'thread-foot' });
     this.element = h('section', { class: 'thread', 'aria-label': nameOf(chat) }, this.head(backTo), this.notice, this.body, this.said, this.foot);
+    this.takeDrops();
     document.addEventListener('visibilitychange', () => this.markRead(), { signal });
   }
 
@@ -59,6 +68,21 @@ export class Thread {
         type: 'button', class: 'quiet icon-only', 'aria-label': t('conversations.contact.show'), title: t('conversations.contact.show'), onclick: () => this.showContact(),
       }, icon('person')),
       this.bot.element);
+  }
+
+  /** Files that are dropped anywhere on the chat are to be sent. */
+  takeDrops() {
+    const over = (is) => (event) => {
+      if (!event.dataTransfer.types.includes('Files') || !this.composer?.add) return;
+      event.preventDefault();
+      this.element.classList.toggle('dropping', is);
+    };
+    this.element.addEventListener('dragover', over(true));
+    this.element.addEventListener('dragleave', over(false));
+    this.element.addEventListener('drop', (event) => {
+      over(false)(event);
+      if (event.dataTransfer.files.length) this.composer?.add?.(event.dataTransfer.files);
+    });
   }
 
   /** It may have got its name only now. */
@@ -77,7 +101,9 @@ export class Thread {
       await this.history.open();
       replace(this.body, this.log.element, this.jump);
       this.log.bottom();
-      replace(this.foot, this.makeComposer());
+      this.composer = this.makeComposer();
+      replace(this.foot, this.composer.element);
+      this.showUnread();
       this.markRead();
     } catch (error) {
       if (error.name === 'AbortError') return;
@@ -91,7 +117,44 @@ export class Thread {
       customer: () => this.customer(),
       onSent: async (id) => { this.log.toEnd(); await this.history.fetch(id); },
       onCustomer: () => this.log.toEnd(),
+      onEdited: (message) => this.history.put([message]),
     });
+  }
+
+  /** One begins to read where one has not read yet, if that is not too long ago. */
+  showUnread() {
+    const { unread } = this.chat;
+    const theirs = this.history.messages.filter(({ direction }) => direction === 'inbound');
+    if (unread > 0 && unread <= theirs.length) this.log.fromUnread(theirs.at(-unread).id, unread);
+  }
+
+  menu(message, button) {
+    const { signal } = this;
+    openMenu(button, {
+      actions: actionsOf(message, this.who), mine: this.history.about(message).mine, signal,
+      choose: (action, emoji) => this.tried(() => this.act(action, message, { emoji, button })),
+    });
+  }
+
+  async act(action, message, { emoji, button }) {
+    if (action === 'reply') this.composer.reply(message);
+    if (action === 'edit') this.composer.edit(message);
+    if (action === 'copy') {
+      await copy(wordsIn(message), button);
+      toast(t('common.copied'));
+    }
+    if (action === 'react') {
+      const id = await react(message, emoji);
+      this.reacted.add(id);
+      await this.history.fetch(id);
+    }
+    if (action === 'delete' && await remove(message, { signal: this.signal })) await this.history.fetch(message.id);
+  }
+
+  async goTo(id) {
+    const found = await this.tried(() => this.history.find(id));
+    if (found) this.log.toMessage(found.id);
+    else if (found === null) toast(t('conversations.quoted.gone'), { kind: 'info' });
   }
 
   /** As whom the sandbox writes here: the contact; in a group, who wrote last. */
@@ -105,6 +168,7 @@ export class Thread {
   drawn(arrived) {
     if (this.signal.aborted) return;
     this.log.show(this.history.messages);
+    this.tellOfReactions();
     const theirs = arrived.filter(({ direction }) => direction === 'inbound');
     if (!this.log.atEnd) this.missed += theirs.length;
     this.drawJump();
@@ -112,6 +176,17 @@ export class Thread {
     this.said.textContent = `${nameOf(this.chat)}: ${previewOf(theirs.at(-1))}`;
     this.chat = { ...this.chat, unread: this.chat.unread + theirs.length };
     this.markRead();
+  }
+
+  /** They have no bubble that could say that they did not arrive. */
+  tellOfReactions() {
+    for (const id of this.reacted) {
+      const reaction = this.history.known.get(id);
+      if (!reaction || ['queued', 'sending'].includes(reaction.status)) continue;
+      this.reacted.delete(id);
+      const failure = failureOf(reaction);
+      if (failure) toast(failure, { kind: 'bad' });
+    }
   }
 
   drawJump() {
@@ -148,13 +223,18 @@ export class Thread {
     this.history.look();
   }
 
-  async loadOlder() {
+  loadOlder() {
+    return this.tried(() => this.history.older());
+  }
+
+  async tried(work) {
     try {
-      await this.history.older();
+      return await work();
     } catch (error) {
-      if (error.name === 'AbortError') return;
+      if (error.name === 'AbortError') return undefined;
       if (error.name !== 'ApiError') throw error;
       toast(sentence(error), { kind: 'bad' });
+      return undefined;
     }
   }
 

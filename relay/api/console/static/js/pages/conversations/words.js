@@ -4,6 +4,7 @@
     numberOf(jid)              '+55 11 …' of a private chat, else ''
     initialsOf(name)
     authorOf(message, chat)    {icon, words} where it is worth saying who wrote it, else null
+    writerOf(message, chat)    who wrote it, whoever that was
     previewOf(message)         one line, as text
     lineOf({type, text, revokedAt})   the same, of a chat's lastMessage
 */
@@ -42,6 +43,11 @@ function causeOf({ ruleSet, rule, flow, step, agent, plugin }) {
   if (rule) return ruleSet ? t('conversations.by.rule', { rule, ruleSet }) : t('conversations.by.ruleAlone', { rule });
   if (plugin) return t('conversations.by.plugin', { plugin });
   return t('conversations.by.bot');
+}
+
+export function writerOf(message, chat) {
+  if (message.direction === 'outgoing') return t('conversations.side.us');
+  return message.senderName || (chat.chatType === 'group' ? phone(message.from?.pn) || t('conversations.unnamed') : nameOf(chat));
 }
 
 export function previewOf({ type, content, revokedAt }) {
