@@ -16,6 +16,7 @@ export const pages = [
   { name: 'conversations', scopes: ['messages:read'], icon: 'chat', load: () => import('./pages/conversations.js'), css: true, wide: true },
   { name: 'webhooks', scopes: ['webhooks'], icon: 'webhook', load: () => import('./pages/webhooks.js'), css: true },
   { name: 'bots', scopes: ['rules'], icon: 'robot', load: () => import('./pages/bots.js'), css: true },
+  { name: 'health', scopes: ['sessions'], icon: 'pulse', load: () => import('./pages/health.js'), css: true, uses: ['sessions'] },
   { name: 'keys', scopes: ['admin'], icon: 'key', load: () => import('./pages/keys.js'), css: true },
   { name: 'companies', scopes: [], operator: true, icon: 'building', load: () => import('./pages/companies.js'), css: true, uses: ['keys'] },
 ];
