@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from litestar import delete, get, patch, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 from msgspec import UNSET, Meta, UnsetType, field, structs
 
@@ -86,13 +86,26 @@ class EndpointOut(Out, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class StatisticsOut(Out, frozen=True, kw_only=True):
+    succeeded: int
+    failed: int
+    owed: int
+    oldest_owed_at: datetime | None
+    last_attempts: list[AttemptOut]
+
+
+class ListedEndpointOut(EndpointOut, frozen=True, kw_only=True):
+    statistics: StatisticsOut | UnsetType = UNSET
+    """Where they were asked for."""
+
+
 class NewEndpointOut(EndpointOut, frozen=True, kw_only=True):
     secret: str
     """Shown this once; a rotation makes another."""
 
 
 class EndpointList(Out, frozen=True, kw_only=True):
-    endpoints: list[EndpointOut]
+    endpoints: list[ListedEndpointOut]
     next_cursor: str | None
 
 
@@ -104,14 +117,6 @@ class SecretOut(Out, frozen=True, kw_only=True):
 class TestSentOut(Out, frozen=True, kw_only=True):
     event_id: EventId
     delivery_id: DeliveryId
-
-
-class StatisticsOut(Out, frozen=True, kw_only=True):
-    succeeded: int
-    failed: int
-    owed: int
-    oldest_owed_at: datetime | None
-    last_attempts: list[AttemptOut]
 
 
 def _out(endpoint: Endpoint) -> EndpointOut:
@@ -127,6 +132,16 @@ def _out(endpoint: Endpoint) -> EndpointOut:
         disabled_reason=endpoint.disabled_reason,
         failing_since=endpoint.failing_since,
         created_at=endpoint.created_at,
+    )
+
+
+def _statistics_out(figures: endpoints.Statistics) -> StatisticsOut:
+    return StatisticsOut(
+        succeeded=figures.succeeded,
+        failed=figures.failed,
+        owed=figures.owed,
+        oldest_owed_at=figures.oldest_owed_at,
+        last_attempts=[attempt_out(attempt) for attempt in figures.last_attempts],
     )
 
 
@@ -201,14 +216,27 @@ async def create_endpoint(request: Request, data: JSONBody[EndpointIn]) -> NewEn
 
 @get("/endpoints", opt=_WEBHOOKS, summary="List endpoints, newest first")
 async def list_endpoints(
-    request: Request, company_id: Company = None, limit: Limit = 50, cursor: Cursor = None
+    request: Request,
+    *,
+    company_id: Company = None,
+    statistics: Annotated[bool, QueryParameter(description="With each endpoint's statistics.")] = False,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> EndpointList:
     page = Page.of(limit, cursor)
     tenant_id = tenant_of(request.principal, company_id)
     async with request.services.pool.acquire() as conn:
         rows = await endpoints.list_endpoints(conn, tenant_id, before=page.before, limit=page.fetch)
-    shown, next_cursor = page.cut(rows, lambda endpoint: endpoint.id)
-    return EndpointList(endpoints=[_out(endpoint) for endpoint in shown], next_cursor=next_cursor)
+        shown, next_cursor = page.cut(rows, lambda endpoint: endpoint.id)
+        figures = await endpoints.list_statistics(conn, tenant_id, shown) if statistics else {}
+    listed = [
+        ListedEndpointOut(
+            statistics=_statistics_out(figures[endpoint.id]) if statistics else UNSET,
+            **structs.asdict(_out(endpoint)),
+        )
+        for endpoint in shown
+    ]
+    return EndpointList(endpoints=listed, next_cursor=next_cursor)
 
 
 @get("/endpoints/{endpoint_id:str}", opt=_WEBHOOKS, summary="Read an endpoint")
@@ -290,11 +318,4 @@ async def test_endpoint(request: Request, endpoint_id: FromPath[str]) -> TestSen
 async def read_endpoint_statistics(request: Request, endpoint_id: FromPath[str]) -> StatisticsOut:
     async with request.services.pool.acquire() as conn:
         tenant_id = await owner_of(request, conn, endpoint_id)
-        figures = await endpoints.statistics(conn, tenant_id, EndpointId(endpoint_id))
-    return StatisticsOut(
-        succeeded=figures.succeeded,
-        failed=figures.failed,
-        owed=figures.owed,
-        oldest_owed_at=figures.oldest_owed_at,
-        last_attempts=[attempt_out(attempt) for attempt in figures.last_attempts],
-    )
+        return _statistics_out(await endpoints.statistics(conn, tenant_id, EndpointId(endpoint_id)))

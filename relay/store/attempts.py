@@ -1,6 +1,6 @@
 """The log of attempts: append-only but for `final`, which a redelivery clears."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from relay.model.delivery import Attempt, DeliveryStatus, Outcome
@@ -25,13 +25,18 @@ async def list_attempts(conn: Connection, tenant_id: TenantId, delivery_id: Deli
 
 
 _LIST_LAST = """
-    SELECT * FROM attempts WHERE tenant_id = $1 AND endpoint_id = $2
-    ORDER BY delivery_id DESC, number DESC LIMIT $3
+    SELECT last.* FROM unnest($2::text[]) AS e (id) CROSS JOIN LATERAL (
+        SELECT * FROM attempts WHERE tenant_id = $1 AND endpoint_id = e.id
+        ORDER BY delivery_id DESC, number DESC LIMIT $3) AS last
+    ORDER BY delivery_id DESC, number DESC
 """
 
 
 async def list_last(
-    conn: Connection, tenant_id: TenantId, endpoint_id: EndpointId, *, limit: int
-) -> list[Attempt]:
-    """Those of the endpoint's newest deliveries, newest first."""
-    return [_attempt(row) for row in await conn.fetch(_LIST_LAST, tenant_id, endpoint_id, limit)]
+    conn: Connection, tenant_id: TenantId, endpoint_ids: Sequence[EndpointId], *, limit: int
+) -> dict[EndpointId, list[Attempt]]:
+    """Of each endpoint's newest deliveries, newest first; one without any is left out."""
+    found: dict[EndpointId, list[Attempt]] = {}
+    for row in await conn.fetch(_LIST_LAST, tenant_id, list(endpoint_ids), limit):
+        found.setdefault(row["endpoint_id"], []).append(_attempt(row))
+    return found

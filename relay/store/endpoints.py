@@ -34,6 +34,7 @@ _COLUMNS = """
     succeeded, failed, created_at
 """
 _SECRET_BYTES = 32
+_LAST_ATTEMPTS = 10
 _NO_SUCH = "There is no such webhook endpoint."
 
 
@@ -257,22 +258,37 @@ async def rotate_secret(
     return secret
 
 
-_OWED = "SELECT count(*) AS owed, min(id) AS oldest FROM deliveries WHERE endpoint_id = $2 AND tenant_id = $1"
-
-
 async def statistics(conn: Connection, tenant_id: TenantId, endpoint_id: EndpointId) -> Statistics:
     """How an endpoint is doing. Raises NotFound."""
     endpoint = await get_endpoint(conn, tenant_id, endpoint_id)
-    owed: Any = await conn.fetchrow(_OWED, tenant_id, endpoint_id)
-    tried = endpoint.succeeded + endpoint.failed > 0
-    return Statistics(
-        succeeded=endpoint.succeeded,
-        failed=endpoint.failed,
-        owed=owed["owed"],
-        oldest_owed_at=None if owed["oldest"] is None else ids.made_at(owed["oldest"]),
-        # Where there is none, looking for the last ones would read all of the tenant's.
-        last_attempts=await attempts.list_last(conn, tenant_id, endpoint_id, limit=10) if tried else [],
-    )
+    return (await list_statistics(conn, tenant_id, [endpoint]))[endpoint_id]
+
+
+_OWED = """
+    SELECT endpoint_id, count(*) AS owed, min(id) AS oldest FROM deliveries
+    WHERE endpoint_id = ANY($2::text[]) AND tenant_id = $1 GROUP BY endpoint_id
+"""
+
+
+async def list_statistics(
+    conn: Connection, tenant_id: TenantId, listed: Sequence[Endpoint]
+) -> dict[EndpointId, Statistics]:
+    """How each of the tenant's `listed` endpoints is doing, in two looks for all of them."""
+    rows: Any = await conn.fetch(_OWED, tenant_id, [endpoint.id for endpoint in listed])
+    owed = {row["endpoint_id"]: row for row in rows}
+    # Where there is none, looking for the last ones would read all of the tenant's.
+    tried = [endpoint.id for endpoint in listed if endpoint.succeeded + endpoint.failed > 0]
+    last = await attempts.list_last(conn, tenant_id, tried, limit=_LAST_ATTEMPTS)
+    return {
+        endpoint.id: Statistics(
+            succeeded=endpoint.succeeded,
+            failed=endpoint.failed,
+            owed=owed[endpoint.id]["owed"] if endpoint.id in owed else 0,
+            oldest_owed_at=ids.made_at(owed[endpoint.id]["oldest"]) if endpoint.id in owed else None,
+            last_attempts=last.get(endpoint.id, []),
+        )
+        for endpoint in listed
+    }
 
 
 _TARGETS = """

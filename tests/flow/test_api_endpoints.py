@@ -183,6 +183,30 @@ async def test_statistics_say_what_is_owed(api: Api) -> None:
     assert figures == {"succeeded": 0, "failed": 0, "owed": 1, "lastAttempts": []}
 
 
+async def test_the_list_with_statistics(api: Api, pool: Pool) -> None:
+    """Each endpoint's own, as its own call answers them; only where they are asked for."""
+    busy, idle = await create(api, events=["webhook.*"]), await create(api)
+    await api.post(f"{ENDPOINTS}/{busy['id']}/test")
+    await api.post(f"{ENDPOINTS}/{busy['id']}/test")
+    deliveries = [row["id"] for row in await pool.fetch("SELECT id FROM deliveries ORDER BY id")]
+    await pool.execute("UPDATE endpoints SET failed = 1 WHERE id = $1", busy["id"])
+    await pool.execute(
+        "INSERT INTO attempts (tenant_id, delivery_id, number, endpoint_id, event_id, event_type, outcome, duration_seconds)"
+        " VALUES ($1, $2, 1, $3, 'evt_1', 'webhook.test', 'rejected', 0.5)",
+        api.company_id,
+        deliveries[1],
+        busy["id"],
+    )
+    listed = (await api.get(ENDPOINTS, params={"statistics": "true"})).json()["endpoints"]
+    assert [endpoint["id"] for endpoint in listed] == [idle["id"], busy["id"]]
+    for endpoint in listed:
+        own = (await api.get(f"{ENDPOINTS}/{endpoint['id']}/statistics")).json()
+        assert endpoint["statistics"] == own
+    assert [endpoint["statistics"]["owed"] for endpoint in listed] == [0, 2]
+    assert [len(endpoint["statistics"]["lastAttempts"]) for endpoint in listed] == [0, 1]
+    assert all("statistics" not in endpoint for endpoint in (await api.get(ENDPOINTS)).json()["endpoints"])
+
+
 async def test_enabling_rings_for_the_dispatcher(api: Api) -> None:
     """What waited for the endpoint is looked at without waiting for a poll."""
     made = await create(api)

@@ -16,7 +16,6 @@ import { attemptStrip, owedText } from './health.js';
 import { healthBadge, nameOf } from './words.js';
 
 const LOOK_SECONDS = 10;
-const AT_ONCE = 4;
 
 export async function showList(container, context) {
   const view = new EndpointsView(container, context);
@@ -26,7 +25,7 @@ export async function showList(container, context) {
 
 class EndpointsView {
   constructor(container, context) {
-    Object.assign(this, { context, shown: null });
+    Object.assign(this, { context, shown: false });
     this.list = table({ caption: t('webhooks.title'), columns: columns(context), key: ({ id }) => id });
     this.content = h('div', {}, loading());
     replace(container, pageHeader({
@@ -46,10 +45,8 @@ class EndpointsView {
     const { signal } = this.context;
     try {
       const endpoints = [];
-      for await (const page of api.all('webhooks/endpoints', 'endpoints', {}, { signal })) endpoints.push(...page);
-      // What is known is on show before the figures have come.
-      this.draw(endpoints.map((endpoint) => ({ ...endpoint, figures: this.shown?.get(endpoint.id)?.figures ?? null })));
-      this.draw(await withFigures(endpoints, signal));
+      for await (const page of api.all('webhooks/endpoints', 'endpoints', { statistics: true }, { signal })) endpoints.push(...page);
+      this.draw(endpoints);
     } catch (error) {
       if (error.name === 'AbortError') return;
       if (error.name !== 'ApiError') throw error;
@@ -58,7 +55,7 @@ class EndpointsView {
   }
 
   draw(rows) {
-    this.shown = new Map(rows.map((row) => [row.id, row]));
+    this.shown = true;
     this.list.update(rows);
     if (rows.length === 0) replace(this.content, this.nothing());
     else if (!this.list.isConnected) replace(this.content, this.list);
@@ -74,32 +71,12 @@ class EndpointsView {
   }
 }
 
-/** Each endpoint with its statistics, a few asked for at a time; without them where it went away meanwhile. */
-async function withFigures(endpoints, signal) {
-  const rows = [...endpoints];
-  let next = 0;
-  const worker = async () => {
-    while (next < endpoints.length) {
-      const at = next++;
-      const figures = await api.get(`webhooks/endpoints/${endpoints[at].id}/statistics`, {}, { signal }).catch(ignoreGone);
-      rows[at] = { ...endpoints[at], figures };
-    }
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
-  return rows;
-}
-
-function ignoreGone(error) {
-  if (error.status === 404) return null;
-  throw error;
-}
-
 function columns(context) {
   return [
     { title: t('webhooks.endpoint'), class: 'lead', cell: what },
     { title: t('webhooks.health'), cell: health },
-    { title: t('webhooks.owed'), cell: ({ figures }) => (figures ? owedText(figures) : '–') },
-    { title: t('webhooks.lastAttempts'), cell: ({ figures }) => (figures ? attemptStrip(figures.lastAttempts) : '–') },
+    { title: t('webhooks.owed'), cell: ({ statistics }) => owedText(statistics) },
+    { title: t('webhooks.lastAttempts'), cell: ({ statistics }) => attemptStrip(statistics.lastAttempts) },
     { title: t('webhooks.actions'), class: 'actions', cell: (endpoint) => actions(endpoint, context) },
   ];
 }
