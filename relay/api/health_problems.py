@@ -49,7 +49,14 @@ PROBLEMS: dict[str, _Words] = {
         "No process of the server runs the session «{name}».",
         "Tell whoever runs the server; it goes on by itself once a host has room.",
     ),
-    "session_failed": _Words("error", "The session «{name}» has failed: {reason}", "Connect it again."),
+    "account_banned": _Words(
+        "error",
+        "WhatsApp has banned the account of «{name}».",
+        "Ask for a review in WhatsApp on the phone, or link another number.",
+    ),
+    "session_failed": _Words(
+        "error", "The session «{name}» has failed: {reason}", "When the cause is gone, connect it again."
+    ),
     "session_banned": _Words(
         "error",
         "WhatsApp has restricted the account of «{name}» until {until}.",

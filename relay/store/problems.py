@@ -68,7 +68,8 @@ _SESSIONS = f"""
              AND coalesce(l.expires_at = '-infinity' OR l.expires_at < now() - interval '10 seconds', true)
             THEN 'session_without_host'
         WHEN s.banned_until > now() THEN 'session_banned'
-        WHEN s.reason = 'banned' OR s.status = 'failed' THEN 'session_failed'
+        WHEN s.status <> 'connected' AND s.reason = 'banned' THEN 'account_banned'
+        WHEN s.status = 'failed' THEN 'session_failed'
         WHEN s.status = 'disconnected' AND s.reason = 'logged_out' THEN 'session_logged_out'
         WHEN s.status = 'disconnected' AND s.reason = 'stream_replaced' THEN 'session_replaced'
         WHEN s.status = 'disconnected' AND s.reason IN ('qr_expired', 'link_refused') THEN 'session_not_linked'

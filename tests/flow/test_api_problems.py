@@ -84,7 +84,7 @@ async def test_nothing_is_wrong(ours: Api, pool: Pool, api: Api) -> None:
     ("code", "columns"),
     [
         ("session_failed", {"status": "failed", "reason": "attempts_exhausted"}),
-        ("session_failed", {"status": "disconnected", "reason": "banned"}),
+        ("account_banned", {"status": "disconnected", "reason": "banned"}),
         ("session_logged_out", {"status": "disconnected", "reason": "logged_out"}),
         ("session_replaced", {"status": "disconnected", "reason": "stream_replaced"}),
         ("session_not_linked", {"status": "disconnected", "reason": "qr_expired"}),
@@ -301,4 +301,4 @@ async def test_the_gravest_come_first_and_a_hundred_at_most(ours: Api, pool: Poo
     assert await codes(ours) == ["session_logged_out", "session_not_linked"]
     for _ in range(105):
         await a_session(pool, ours, status="failed", reason="banned")
-    assert await codes(ours) == ["session_failed"] * 100
+    assert await codes(ours) == ["account_banned"] * 100

@@ -99,7 +99,7 @@ class HealthView {
 }
 
 function viewSwitch(server) {
-  const link = (place, words, chosen) => h('a', { href: href('health', place), 'aria-current': chosen && 'page' }, words);
+  const link = (place, words, chosen) => h('a', { href: href('health', place), 'aria-current': chosen ? 'page' : null }, words);
   return h('nav', { class: 'health-switch', 'aria-label': t('health.view') },
     link(null, t('health.view.company'), !server), link('server', t('health.view.server'), server));
 }

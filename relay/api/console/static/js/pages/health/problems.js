@@ -58,7 +58,7 @@ function settle(old, problem, context) {
 function card(problem, { what, mend }, context) {
   const { severity, companyName } = problem;
   return h('li', { class: `card health-problem ${severity}`, 'data-code': problem.code },
-    icon(severity === 'error' ? 'alert' : 'info'),
+    h('span', { class: 'health-mark' }, icon(severity === 'error' ? 'alert' : 'info')),
     h('div', { class: 'health-words' },
       h('h3', {}, h('span', { class: 'visually-hidden' }, t(`health.severity.${severity}`), ': '), what),
       h('p', {}, mend),

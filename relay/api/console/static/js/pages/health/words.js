@@ -5,7 +5,7 @@ import { dateTime, duration, has, t } from '../../i18n.js';
 export function whatOf(problem) {
   const key = `health.problem.${problem.code}`;
   if (!isKnown(key)) return problem.detail;
-  const words = t(key, valuesOf(problem));
+  const words = t(problem.count === 0 && has(`${key}.none`) ? `${key}.none` : key, valuesOf(problem));
   return problem.sessionId && problem.count && !COUNTING.has(problem.code)
     ? `${words} ${t('health.waiting', { count: problem.count })}` : words;
 }
