@@ -19,6 +19,7 @@ import { go, href } from '../routes.js';
 import { chatList } from './conversations/chat_list.js';
 import { Chats, chatWith, idOf } from './conversations/chats.js';
 import { startChat } from './conversations/new_chat.js';
+import { paced } from './conversations/paced.js';
 import { Thread } from './conversations/thread.js';
 import { nameOf } from './conversations/words.js';
 
@@ -38,6 +39,7 @@ export default {
 class ConversationsView {
   constructor(container, { who, signal }) {
     Object.assign(this, { container, who, signal, sessions: new Map(), sessionId: undefined, found: null, thread: null });
+    this.drawSoon = paced(() => this.draw(), signal);
     this.list = chatList({
       nameOfSession: ({ sessionId }) => (this.sessionId || this.sessions.size < 2 ? '' : this.sessions.get(sessionId)?.name ?? ''),
       onMore: () => { if (!this.found) this.tried(() => this.chats.more()); },
@@ -188,14 +190,6 @@ class ConversationsView {
     if (!written) return;
     this.awaited = idOf(written);
     this.chats.again();
-  }
-
-  /** Many events may come at once: they are drawn once. */
-  drawSoon() {
-    this.drawing ??= requestAnimationFrame(() => {
-      this.drawing = null;
-      if (!this.signal.aborted) this.draw();
-    });
   }
 
   draw() {

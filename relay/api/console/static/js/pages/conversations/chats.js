@@ -110,7 +110,10 @@ export class Chats {
   put(chat, fields) {
     const now = { ...chat, ...fields };
     if ((now.lastMessageId ?? '') < (chat.lastMessageId ?? '')) return;
-    this.list = sorted(this.list.map((one) => (one === chat ? now : one)));
+    const list = this.list.filter((one) => one !== chat);
+    const at = list.findIndex((one) => (one.lastMessageId ?? '') <= (now.lastMessageId ?? ''));
+    list.splice(at < 0 ? list.length : at, 0, now);
+    this.list = list;
     this.onChange();
   }
 

@@ -6,6 +6,7 @@
                        └───── anything else that happened in the chat: the newest page once more, as far as what is known
 
     history.messages                 what is shown as a bubble; history.start: nothing is older
+    history.version                  another one, when messages that were there may look otherwise
     history.about(message)           {reactions: [{emoji, times}], mine: one's own emoji, votes: {option: count}, replied: message | null}
     await history.find(id)           → the message, however long ago (ids of WhatsApp, too); null when it is too long ago, or gone
     await history.older(), look(), fetch(id)   onChange(arrived) is called after every change: arrived are messages new at the end
@@ -16,6 +17,7 @@ import { api } from '../../api.js';
 const PAGE = 50;
 const OLDER_PAGE = 200;
 const MOST_PAGES = 20;
+const GAP_MS = 200;
 const US = 'us';
 const HIDDEN = new Set(['reaction', 'poll_vote']);
 const STATUSES = ['received', 'queued', 'sending', 'unknown', 'failed', 'sent', 'delivered', 'read'];
@@ -31,6 +33,7 @@ export class History {
     this.byWaId = new Map();
     this.cursor = null;
     this.start = false;
+    this.version = 0;
   }
 
   async open() {
@@ -57,6 +60,7 @@ export class History {
       while (this.again) {
         this.again = false;
         await tried(() => this.catchUp());
+        if (this.again) await new Promise((go) => { setTimeout(go, GAP_MS); });
       }
     } finally {
       this.looking = false;
@@ -100,10 +104,17 @@ export class History {
       this.known.set(id, forward(this.known.get(id), message));
       if (waMessageId) this.byWaId.set(waMessageId, id);
     }
-    if (fresh.length) this.ids = [...this.known.keys()].sort();
+    if (fresh.length) this.order(fresh.map(({ id }) => id).sort());
+    // What is new at the end changes nothing of what is there.
+    if (fresh.length < messages.length || messages.some(({ id, type }) => id < last || HIDDEN.has(type))) this.version += 1;
     this.messages = this.ids.map((id) => this.known.get(id)).filter(({ type }) => !HIDDEN.has(type));
     if (messages.some(({ type }) => HIDDEN.has(type))) this.gather();
     this.onChange(last ? this.messages.filter(({ id }) => id > last) : []);
+  }
+
+  order(fresh) {
+    const isNewer = fresh[0] > (this.ids.at(-1) ?? '');
+    this.ids = isNewer ? [...this.ids, ...fresh] : [...this.known.keys()].sort();
   }
 
   /** The latest reaction, and vote, of each person about each message. */

@@ -1,6 +1,6 @@
 /* A chat's messages on the page: of thousands, those around what one looks at have elements.
 
-    log.show(messages)        all that are known, oldest first; where one reads stays where it is, and who is at the end stays there
+    log.show(messages, version)      all that are known, oldest first; where one reads stays where it is, and who is at the end stays there
     log.toEnd(), toMessage(id), fromUnread(id, count)      unread: those from this one on, with a line above them
         draw(message)         → {element, update(message)}
         older()               async: asked for when one comes near the beginning
@@ -22,6 +22,7 @@ export class Log {
   constructor({ label, draw, older, hasOlder, onEnd, signal }) {
     Object.assign(this, { draw, older, hasOlder, onEnd });
     this.messages = [];
+    this.version = 0;
     this.rows = new Map(); // id, or 'day …', 'unread …' → {element, update}
     this.from = 0;
     this.to = 0;
@@ -41,7 +42,8 @@ export class Log {
     signal.addEventListener('abort', () => watch.disconnect(), { once: true });
   }
 
-  show(messages) {
+  show(messages, version = this.version) {
+    this.version = version;
     const first = this.messages[this.from]?.id;
     const hadLast = this.to === this.messages.length;
     const shown = this.to - this.from;
@@ -125,7 +127,7 @@ export class Log {
   }
 
   render() {
-    const anchor = this.anchor();
+    const anchor = this.atEnd ? null : this.anchor();
     const before = this.rows;
     this.rows = new Map();
     const elements = [this.from === 0 ? this.sayBeginning() : null];
@@ -147,7 +149,8 @@ export class Log {
 
   settle(before, key, make, message) {
     const row = before.get(key) ?? make();
-    if (message) row.update?.(message);
+    if (message && (row.version !== this.version)) row.update(message);
+    row.version = this.version;
     this.rows.set(key, row);
     return row.element;
   }

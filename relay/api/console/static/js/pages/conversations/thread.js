@@ -23,14 +23,17 @@ import { History } from './history.js';
 import { Log } from './log.js';
 import { openMenu } from './menu.js';
 import { failureOf } from './ticks.js';
+import { paced } from './paced.js';
 import { nameOf, numberOf, previewOf } from './words.js';
 
 export class Thread {
   constructor({ chat, who, session, signal, onChange, backTo }) {
     Object.assign(this, { chat, who, sessionNow: session, signal, onChange });
     this.missed = 0;
+    this.arrived = []; // and not drawn yet
     this.reacted = new Set(); // ids of reactions given here, until they have gone
-    this.history = new History(chat, { signal, onChange: (arrived) => this.drawn(arrived) });
+    this.history = new History(chat, { signal, onChange: (arrived) => { this.arrived.push(...arrived); this.draw(); } });
+    this.draw = paced(() => this.drawn(this.arrived.splice(0)), signal);
     this.log = new Log({
       label: t('conversations.messages'), signal,
       draw: (message) => bubble(message, {
@@ -99,6 +102,7 @@ export class Thread {
     this.loadContact();
     try {
       await this.history.open();
+      this.draw.now();
       replace(this.body, this.log.element, this.jump);
       this.log.bottom();
       this.composer = this.makeComposer();
@@ -153,6 +157,7 @@ export class Thread {
 
   async goTo(id) {
     const found = await this.tried(() => this.history.find(id));
+    this.draw.now();
     if (found) this.log.toMessage(found.id);
     else if (found === null) toast(t('conversations.quoted.gone'), { kind: 'info' });
   }
@@ -166,8 +171,7 @@ export class Thread {
   }
 
   drawn(arrived) {
-    if (this.signal.aborted) return;
-    this.log.show(this.history.messages);
+    this.log.show(this.history.messages, this.history.version);
     this.tellOfReactions();
     const theirs = arrived.filter(({ direction }) => direction === 'inbound');
     if (!this.log.atEnd) this.missed += theirs.length;
@@ -224,7 +228,7 @@ export class Thread {
   }
 
   loadOlder() {
-    return this.tried(() => this.history.older());
+    return this.tried(async () => { await this.history.older(); this.draw.now(); });
   }
 
   async tried(work) {
