@@ -146,6 +146,29 @@ async def test_the_last_hour_is_charted(desk: Desk, company: Company, shop: Shop
     await desk.shoot("health")
 
 
+async def test_a_server_that_does_not_answer(desk: Desk, company: Company) -> None:
+    """At first in words and with a button; later what is known stays, and is said to be old, until it answers again."""
+    refusal = {"code": "rate_limited", "detail": "Too many requests.", "status": 429}
+    await desk.sign_in(company.key)
+    await desk.page.route("**/whatsapp/health*", lambda route: route.fulfill(status=429, json=refusal))
+    await desk.page.goto(f"{desk.relay.url}/#/health")
+    await expect(desk.page.get_by_role("alert")).to_contain_text(desk.words("common.errors.rate_limited"))
+    await desk.check()
+    await desk.page.unroute("**/whatsapp/health*")
+    await desk.button("common.retry").click()
+    await expect(desk.page.locator(".health-well")).to_be_visible()
+    await desk.page.route("**/whatsapp/health*", lambda route: route.fulfill(status=429, json=refusal))
+    body = {"name": "Nova", "engine": "sandbox", "connect": True}
+    await company.client.post("/api/v1/whatsapp/sessions", json=body)
+    note = desk.page.locator(".health-note")
+    await expect(note).to_contain_text(desk.words("health.stale"))
+    await expect(desk.page.locator(".health-well")).to_be_visible()
+    await desk.check()
+    await desk.page.unroute("**/whatsapp/health*")
+    await company.client.post("/api/v1/whatsapp/sessions", json=body)
+    await expect(note).not_to_contain_text(desk.words("health.stale"))
+
+
 async def test_on_a_phone(open_desk: OpenDesk, company: Company, shop: Shop) -> None:
     """Nothing sticks out, with a long name and everything open."""
     session = await link(company.client, name="Atendimento da Padaria Sol no Centro Histórico" * 2)

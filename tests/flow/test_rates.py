@@ -9,9 +9,12 @@ import pytest
 from aiohttp import web
 
 from relay.store.pool import Pool
+from relay.store.tally import Tally
+from tests.agents_desk import AgentsDesk
 from tests.api_client import Api
 from tests.flow.ledger import ask
 from tests.flow.serving import free_port, link, program, shared, until
+from tests.model_server import serve_model, text
 
 RATES = "/api/v1/whatsapp/health/rates"
 RULES = """
@@ -119,8 +122,8 @@ async def _live(caller: httpx.AsyncClient, sink: str) -> None:
     await ask(caller, "POST", "/api/v1/webhooks/endpoints", json=hook)
     session = await link(caller, automation=True)
     sandbox = f"/api/v1/whatsapp/sessions/{session}/sandbox"
-    for name, text in (("W1", "oi"), ("W2", "oi"), ("W3", "outra coisa"), ("W3", "outra coisa")):
-        body = {"from": f"+55 11 99999-000{name[1]}", "text": text, "waId": name}
+    for name, said in (("W1", "oi"), ("W2", "oi"), ("W3", "outra coisa"), ("W3", "outra coisa")):
+        body = {"from": f"+55 11 99999-000{name[1]}", "text": said, "waId": name}
         await caller.post(f"{sandbox}/inbound", json=body)
 
     async def answered() -> bool:
@@ -155,3 +158,20 @@ async def test_minutes_are_filled_in(api: Api, pool: Pool) -> None:
     assert len((await ours.get(RATES, params={"minutes": 1440})).json()["minutes"]) == 1440
     for wrong in ("0", "1441", "x"):
         assert (await ours.get(RATES, params={"minutes": wrong})).status_code == 400
+
+
+async def test_an_agents_answer_is_counted(pool: Pool, url: str, tmp_path: Path) -> None:
+    """One for a question of two messages; nothing where somebody else has answered."""
+    tally = Tally(pool)
+    desk = AgentsDesk(pool, url, tmp_path)
+    async with serve_model() as model:
+        model.will(text("Olá!"))
+        account = await desk.add_account()
+        await desk.add_agent(account, baseUrl=model.url)
+        await desk.write(account)
+        await desk.write(account)
+        await desk.answer(plugins={"count": tally.count})
+        await desk.answer(plugins={"count": tally.count})
+    assert await desk.said(account) == ["Olá!"]
+    await tally.flush()
+    assert await pool.fetchval("SELECT array_agg(answered) FROM rates") == [1]

@@ -1,16 +1,21 @@
 """Rates: counted in memory, added to minutes, each tenant's own; and what an outage or a deletion does to them."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import asyncpg
 import pytest
 
+from relay.engines.engine import Undecryptable
+from relay.host.inbox import Inbox
 from relay.model.ids import TenantId
 from relay.store import rates, tenants
 from relay.store.pool import Connection, Pool, open_pool
 from relay.store.rates import Minute
 from relay.store.tally import Tally
-from tests.owing import add_tenant
+from tests.accounts import AT, MARIA, MARIA_CHAT, add_session, received
+from tests.desk import Desk
+from tests.owing import VAULT, add_tenant
 
 NOW = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
 
@@ -138,3 +143,19 @@ async def test_a_chart_is_read_by_its_index(pool: Pool) -> None:
 async def _plan(conn: Connection, tenant_id: TenantId) -> str:
     rows = await conn.fetch(f"EXPLAIN {rates._LIST}", tenant_id, NOW - timedelta(hours=1), NOW)
     return "\n".join(row[0] for row in rows)
+
+
+async def test_what_arrives_is_counted_once(pool: Pool, url: str, tmp_path: Path, tally: Tally) -> None:
+    """Not what came before, what the owner wrote, what is old, nor what cannot be read yet; that when it can."""
+    async with pool.acquire() as conn:
+        account = await add_session(conn)
+    desk = Desk(pool, url, tmp_path / "desk")
+    desk.inbox = Inbox(pool, VAULT, desk.doorbell, desk.journal, batch=3, count=tally.count)
+    unreadable = Undecryptable(wa_id="W9", chat=MARIA_CHAT, sender=MARIA, sent_at=AT, name="Maria")
+    await desk.take(account, received("W1"), received("W1"), received("W2"), received("W1"))
+    await desk.take(account, received("W3", from_me=True), received("W4", history=True), unreadable)
+    await tally.flush()
+    assert await pool.fetchval("SELECT sum(received) FROM rates") == 2
+    await desk.take(account, received("W9"), received("W9"))
+    await tally.flush()
+    assert await pool.fetchval("SELECT sum(received) FROM rates") == 3

@@ -21,8 +21,9 @@ export function chart(kinds) {
   const bars = svg('g');
   const plot = h('div', {
     class: 'health-plot', role: 'slider', tabindex: '0', 'aria-label': t('health.chart.minute', { name }), 'aria-valuemin': '0',
-    onpointermove: (event) => point(at(event)), onpointerdown: (event) => point(at(event)), onpointerleave: () => point(null),
-    onkeydown: move, onfocus: () => point(focused ?? minutes.length - 1), onblur: () => point(null),
+    onpointermove: (event) => point(at(event)), onpointerdown: (event) => { focused = at(event); },
+    onpointerleave: () => point(document.activeElement === plot ? focused : null),
+    onkeydown: move, onfocus: () => point(focused ?? minutes.length - 1), onblur: () => { focused = null; point(null); },
   }, svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', 'aria-hidden': 'true', focusable: 'false' }, mark, bars));
   const element = h('figure', { class: 'card health-chart' },
     h('figcaption', {},

@@ -11,16 +11,15 @@ import { go, href } from '../../routes.js';
 import { mendOf, whatOf } from './words.js';
 
 export function problems(context) {
-  const heading = h('h2', { id: 'health-problems' }, t('health.problems'));
+  const heading = h('h2', { id: 'health-problems' });
   const count = h('p', { class: 'visually-hidden', role: 'status' });
   const list = h('ul', { class: 'health-problems', 'aria-labelledby': 'health-problems' });
-  const element = h('section', { class: 'health-section', 'aria-labelledby': 'health-problems' }, heading, count);
+  const element = h('section', { class: 'health-section', 'aria-labelledby': 'health-problems' });
   let shown = new Map(); // key → {node, as}
 
   function update({ problems: found }) {
     const words = found.length ? t('health.count', { count: found.length }) : t('health.well');
     if (count.textContent !== words) count.textContent = words;
-    heading.classList.toggle('visually-hidden', found.length === 0);
     const before = shown;
     shown = new Map(found.map((problem) => [keyOf(problem), settle(before.get(keyOf(problem)), problem, context)]));
     for (const [key, { node }] of before) if (!shown.has(key)) node.remove();
@@ -32,7 +31,8 @@ export function problems(context) {
     const wanted = found.length ? 'problems' : 'well';
     if (element.dataset.shows === wanted) return;
     element.dataset.shows = wanted;
-    replace(element, heading, count, found.length ? list : wellCard());
+    heading.textContent = found.length ? t('health.problems') : t('health.well');
+    replace(element, found.length ? [heading, list] : wellCard(heading), count);
   }
 
   return { element, update };
@@ -83,8 +83,8 @@ function cross(event, companyId, place) {
   go(...place);
 }
 
-function wellCard() {
+function wellCard(heading) {
   return h('div', { class: 'card health-well' },
     h('span', { class: 'health-mark' }, icon('check')),
-    h('div', {}, h('p', { class: 'health-well-title' }, t('health.well')), h('p', { class: 'soft' }, t('health.well.text'))));
+    h('div', {}, heading, h('p', { class: 'soft' }, t('health.well.text'))));
 }
