@@ -140,6 +140,58 @@ async def test_one_that_waits_is_cancelled(desk: Desk, company: Company) -> None
     assert (await last(company))["error"] == "cancelled"
 
 
+async def test_what_whatsapp_refuses_is_said(desk: Desk, company: Company) -> None:
+    """An edit that is refused leaves the message, and what was written; a reaction that does not go is not shown."""
+    session = await link(company.client, name="Loja")
+    await says(company, session, text="Oi")
+    await open_chat(desk, company)
+    await write(desk, "Bom dia")
+    await expect(bubble(desk, "Bom dia")).to_contain_text(desk.words("conversations.status.read"))
+    reject = {"kind": "reject", "count": 2}
+    await company.client.post(f"{API}/sessions/{session}/sandbox/fault", json=reject)
+    await choose(desk, "Bom dia", "edit")
+    await write(desk, "Boa noite")
+    await expect(desk.page.get_by_text(desk.words("conversations.errors.send_rejected"))).to_be_visible()
+    await expect(desk.field("conversations.write")).to_have_value("Boa noite")
+    await desk.check()
+    await desk.page.keyboard.press("Escape")
+    await expect(desk.field("conversations.write")).to_have_value("")
+    await react(desk, "Bom dia", "👍")
+    await expect(desk.page.get_by_text(desk.words("conversations.error.send_rejected"))).to_be_visible()
+    await expect(desk.page.locator(".bubble .reactions")).to_have_count(0)
+    await expect(bubble(desk, "Bom dia")).to_be_visible()
+    # The browser notes WhatsApp's no, which the page has put in words.
+    [noted] = desk.troubles
+    assert "status of 502" in noted
+    desk.troubles.clear()
+
+
+async def test_files_are_dropped_and_pasted(open_desk: OpenDesk, company: Company) -> None:
+    """Anywhere on the chat, and into the text: both are there to be sent, and go with the words as one answer."""
+    session = await link(company.client, name="Loja")
+    asked = await says(company, session, text="Manda a foto?")
+    desk = await open_desk()
+    await open_chat(desk, company)
+    await choose(desk, "Manda a foto?", "reply")
+    give = """([selector, kind, name]) => {
+      const data = new DataTransfer();
+      data.items.add(new File(['x'], name, { type: 'text/plain' }));
+      const about = kind === 'paste' ? { clipboardData: data } : { dataTransfer: data };
+      const Kind = kind === 'paste' ? ClipboardEvent : DragEvent;
+      document.querySelector(selector).dispatchEvent(new Kind(kind, { ...about, bubbles: true, cancelable: true }));
+    }"""
+    await desk.page.evaluate(give, [".log", "dragover", "drop.txt"])
+    await expect(desk.page.locator(".thread.dropping")).to_be_visible()
+    await desk.page.evaluate(give, [".log", "drop", "drop.txt"])
+    await expect(desk.page.locator(".thread.dropping")).to_have_count(0)
+    await desk.page.evaluate(give, [".composer textarea", "paste", "paste.txt"])
+    await expect(desk.page.locator(".composer-files li")).to_have_count(2)
+    await write(desk, "Aqui")
+    await expect(bubble(desk, "paste.txt")).to_contain_text(desk.words("conversations.status.read"))
+    sent = await received(company, session, "message")
+    assert [entry["replyTo"] for entry in sent] == [asked, None]
+
+
 async def test_the_menu_by_keyboard_and_touch(open_desk: OpenDesk, company: Company) -> None:
     """One stop for Tab; arrows go from message to message and through the menu; Esc gives the focus back. It fits 360 px."""
     session = await link(company.client, name="Loja")

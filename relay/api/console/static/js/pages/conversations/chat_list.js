@@ -2,6 +2,8 @@
 
     const list = chatList({nameOfSession, onMore, onSearch, signal})  → {element, update(chats, {open}), say(node)}
         the search asks onSearch(text), '' to end it; near the end of the list onMore() is called
+
+Of a long list the first hundred have elements, and more as one scrolls down: what is not seen costs nothing when a chat moves up.
 */
 
 import { h, replace } from '../../dom.js';
@@ -14,6 +16,7 @@ import { initialsOf, lineOf, nameOf } from './words.js';
 
 const SEARCH_MS = 250;
 const NEAR_PIXELS = 400;
+const STEP = 100;
 
 export function chatList({ nameOfSession, onMore, onSearch, signal }) {
   const list = h('ul', { class: 'chats', 'aria-label': t('conversations.chats') });
@@ -28,15 +31,25 @@ export function chatList({ nameOfSession, onMore, onSearch, signal }) {
   });
   signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
   content.addEventListener('scroll', () => {
-    if (content.scrollHeight - content.scrollTop - content.clientHeight < NEAR_PIXELS) onMore();
+    if (content.scrollTop === 0) most = STEP;
+    if (content.scrollHeight - content.scrollTop - content.clientHeight >= NEAR_PIXELS) return;
+    if (last.chats.length > most) {
+      most += STEP;
+      update(last.chats, last);
+    } else {
+      onMore();
+    }
   }, { passive: true });
   let shown = new Map(); // id → {li, as}
+  let last = { chats: [], open: null };
+  let most = STEP;
 
   function update(chats, { open }) {
+    last = { chats, open };
     const before = shown;
     shown = new Map();
     const today = new Date().toDateString();
-    for (const chat of chats) {
+    for (const chat of chats.slice(0, most)) {
       const facts = { ...chat, open: idOf(chat) === open, session: nameOfSession(chat), today };
       const as = JSON.stringify(facts);
       const old = before.get(idOf(chat));
