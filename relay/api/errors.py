@@ -23,6 +23,7 @@ from litestar.connection import Request
 from litestar.exceptions import HTTPException, ValidationException
 from msgspec import UNSET, Struct, UnsetType, structs
 
+from relay.api.language import language_of
 from relay.model.errors import (
     Conflict,
     EngineError,
@@ -37,6 +38,7 @@ from relay.model.errors import (
     Unauthenticated,
 )
 from relay.replies.reading.problems import RulesInvalid
+from relay.replies.said import Language, Said, in_language
 from relay.store.pool import DATABASE_AWAY
 
 log = logging.getLogger(__name__)
@@ -113,7 +115,7 @@ _VALUE_REFUSED = (asyncpg.DataError, UnicodeEncodeError)
 def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     """Litestar's handler for every exception."""
     if isinstance(error, RelayError):
-        return _answer_relay_error(error)
+        return _answer_relay_error(error, language_of(request))
     if isinstance(error, HTTPException):
         return _answer_http(error)
     if isinstance(error, _VALUE_REFUSED):
@@ -149,7 +151,7 @@ def problem(
     return Response(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
-def _answer_relay_error(error: RelayError) -> Response[Problem]:
+def _answer_relay_error(error: RelayError, language: Language = "en") -> Response[Problem]:
     status = next((FAMILIES[cls] for cls in type(error).__mro__ if cls in FAMILIES), 500)
     if status == 500:
         log.error("request.failed", exc_info=error)
@@ -167,14 +169,19 @@ def _answer_relay_error(error: RelayError) -> Response[Problem]:
     elif isinstance(error, BodyTooSlow | BodyTooLarge):
         # What was not read cannot be told from a next request.
         headers["Connection"] = "close"
-    detail = _sentence(error.detail)
-    return problem(status, error.code, detail, path=path, errors=_errors_in(error), headers=headers)
+    if isinstance(error.detail, Said):
+        headers["Content-Language"] = language
+    detail = _sentence(in_language(error.detail, language))
+    return problem(status, error.code, detail, path=path, errors=_errors_in(error, language), headers=headers)
 
 
-def _errors_in(error: RelayError) -> list[dict[str, Any]] | UnsetType:
+def _errors_in(error: RelayError, language: Language) -> list[dict[str, Any]] | UnsetType:
+    errors: list[dict[str, Any]] = []
     if isinstance(error, RulesInvalid):
-        return [structs.asdict(problem) for problem in error.problems]
-    return error.errors or UNSET if isinstance(error, RulesRefused) else UNSET
+        errors = [structs.asdict(problem) for problem in error.problems]
+    elif isinstance(error, RulesRefused):
+        errors = error.errors
+    return [one | {"detail": in_language(one["detail"], language)} for one in errors] or UNSET
 
 
 def _answer_http(error: HTTPException) -> Response[Problem]:

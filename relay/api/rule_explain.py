@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 
-from litestar import post
+from litestar import Response, post
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK
 from msgspec import Meta, field, structs
 
 from relay.api.auth import requires, tenant_of
+from relay.api.language import language_of
 from relay.api.request import Request
 from relay.api.wire import In, Out
 from relay.model.errors import InvalidInput
@@ -26,6 +27,7 @@ from relay.replies.book import Book, compile_set, make_book
 from relay.replies.outcome import Note, Outcome, Planned, Verdict
 from relay.replies.reading.check import read_rules
 from relay.replies.reading.scalars import read_instant
+from relay.replies.said import Language, in_language
 from relay.replies.trial import Trial, TrialState
 from relay.store import sessions, tenants
 
@@ -99,21 +101,25 @@ class ExplainOut(Out, frozen=True, kw_only=True):
     status_code=HTTP_200_OK,
     summary="What the bot would answer, and why",
 )
-async def explain_rules(request: Request, data: JSONBody[ExplainIn]) -> ExplainOut:
+async def explain_rules(request: Request, data: JSONBody[ExplainIn]) -> Response[ExplainOut]:
     tenant_id = tenant_of(request.principal, data.company_id)
     given = _given(data)
     _check(data)
     session = await _find_session(request, tenant_id, data.session_id)
     book = None if data.source is not None else await _book_in_force(request, tenant_id)
-    return await request.services.rule_checks.run(
-        tenant_id, lambda: _explain(data, given, book, session), alone=book is not None
+    trial, outcome = await request.services.rule_checks.run(
+        tenant_id, lambda: _try(data, given, book, session), alone=book is not None
     )
+    language = language_of(request)
+    return Response(_out(outcome, trial.state, language), headers={"Content-Language": language})
 
 
-def _explain(data: ExplainIn, given: schema.Given, book: Book | None, session: Session | None) -> ExplainOut:
+def _try(
+    data: ExplainIn, given: schema.Given, book: Book | None, session: Session | None
+) -> tuple[Trial, Outcome]:
     """Raises RulesInvalid on a draft that cannot be read."""
     trial = _trial(book or _draft(data.source or "", for_any=session is None), session, data.state)
-    return _out(trial.say(given), trial.state)
+    return trial, trial.say(given)
 
 
 def _check(data: ExplainIn) -> None:
@@ -186,7 +192,7 @@ def _given(data: ExplainIn) -> schema.Given:
     )
 
 
-def _out(outcome: Outcome, state: TrialState) -> ExplainOut:
+def _out(outcome: Outcome, state: TrialState, language: Language) -> ExplainOut:
     cause = outcome.cause
     return ExplainOut(
         verdict=outcome.verdict,
@@ -201,7 +207,7 @@ def _out(outcome: Outcome, state: TrialState) -> ExplainOut:
         handoff=any(event.type == "automation.handoff" for event in outcome.events),
         agent=None if outcome.agent is None else outcome.agent.agent,
         events=[ExplainedEventOut(type=event.type, data=event.data) for event in outcome.events],
-        notes=outcome.notes,
+        notes=[structs.replace(note, detail=in_language(note.detail, language)) for note in outcome.notes],
         state=state,
     )
 

@@ -11,7 +11,8 @@ from relay.api.request import Request
 from relay.model.errors import InvalidInput
 from relay.replies import schema
 from relay.replies.reading.check import read_rules
-from relay.replies.rule_tests import TestResult, run_tests
+from relay.replies.rule_tests import run_tests
+from relay.replies.said import joined, said
 
 # Paths below /rules that are no rule set's.
 _TAKEN = frozenset({"explain", "schema", "shadow"})
@@ -75,12 +76,12 @@ def _try_tests(rules: schema.RuleSet, name: str) -> None:
     failed = [result for result in run_tests(rules, name) if not result.passed]
     if failed:
         raise RulesRefused(
-            f"{len(failed)} of {len(rules.tests)} tests of this rule set fail; it was not put in force. First: "
-            f"{_sentence(failed[0])}",
+            said(
+                "{failed} of {count} tests of this rule set fail; it was not put in force. First: {first}",
+                failed=len(failed),
+                count=len(rules.tests),
+                first=joined([f"{failed[0].name}:", *failed[0].problems], " "),
+            ),
             code="rules_tests_failed",
-            errors=[{"test": result.name, "detail": " ".join(result.problems)} for result in failed],
+            errors=[{"test": result.name, "detail": joined(result.problems, " ")} for result in failed],
         )
-
-
-def _sentence(result: TestResult) -> str:
-    return f"{result.name}: {' '.join(result.problems)}"

@@ -26,6 +26,7 @@ from relay.replies.outcome import (
     PluginAnswer,
 )
 from relay.replies.rendering import plan_reply
+from relay.replies.said import said
 from relay.replies.situation import Situation
 from relay.replies.templates.render import TemplateFailed, values_of
 
@@ -211,9 +212,10 @@ class Run:
 
     def plan(self, message: Planned) -> None:
         if len(self.outcome.messages) >= _MESSAGES_MOST:
-            self.note(
-                "too_many", f"More than {_MESSAGES_MOST} messages for one answer: the rest is left out."
+            detail = said(
+                "More than {most} messages for one answer: the rest is left out.", most=_MESSAGES_MOST
             )
+            self.note("too_many", detail)
             return
         self.outcome.messages.append(
             structs.replace(
@@ -246,7 +248,7 @@ class Run:
     def _call(self, given: schema.HttpAction) -> Generator[Need, Any, Ends | None]:
         self._calls += 1
         if self.dry:
-            answer = HttpAnswer(error="A shadow rule calls nobody.")
+            answer = HttpAnswer(error=said("A shadow rule calls nobody."))
         else:
             answer = yield HttpCall(
                 method=given.method,
@@ -256,11 +258,15 @@ class Run:
                 timeout_seconds=given.timeout,
                 key=f"{self.situation.message.id}-{self.cause.rule or self.cause.step}-{self._calls}",
             )
-        self.answers[given.as_] = structs.asdict(answer) | {"ok": answer.ok}
+        # For templates, so in a word of Python's own.
+        error = None if answer.error is None else str(answer.error)
+        self.answers[given.as_] = structs.asdict(answer) | {"ok": answer.ok, "error": error}
         self.changed()
         if answer.ok:
             return None
-        self.note("http_failed", answer.error or f"The HTTP call answered {answer.status}.")
+        self.note(
+            "http_failed", answer.error or said("The HTTP call answered {status}.", status=answer.status)
+        )
         if given.otherwise is None:
             return None
         return (yield from self.do(given.otherwise)) or Ends()

@@ -29,9 +29,11 @@ from relay.replies.outcome import (
     Outcome,
     PluginAnswer,
 )
+from relay.replies.said import said
 from relay.replies.situation import Situation
 
 _AGENT_DEBOUNCE_SECONDS = 4.0
+_FIRED = said("The rule has fired.")
 _MOST_FIRED = 20
 """For one message, however many `continue`: what it costs is bounded."""
 
@@ -80,7 +82,7 @@ class _Decider:
         """A person has answered: nothing of the bot's follows."""
         outcome, settings = self._outcome, self._situation.settings
         outcome.verdict, outcome.takeover, outcome.stop_agent = "guarded", True, True
-        detail = "A person has answered in this chat."
+        detail = said("A person has answered in this chat.")
         outcome.notes.append(Note(code="guard.takeover", detail=detail))
         until = self._situation.message.sent_at + timedelta(seconds=settings.pause_seconds)
         paused = self._situation.chat.paused_until
@@ -132,7 +134,7 @@ class _Decider:
             if not run.continues or (ends is not None and (ends.stops or ends.go is not None)):
                 break
             if len(self._outcome.fired) >= _MOST_FIRED:
-                run.note("too_many", f"{_MOST_FIRED} rules have fired: no more are asked.")
+                run.note("too_many", said("{count} rules have fired: no more are asked.", count=_MOST_FIRED))
                 break
         if fired and self._outcome.verdict != "flow":
             self._outcome.verdict = "rules"
@@ -152,7 +154,7 @@ class _Decider:
             if not asked(entry):
                 continue
             if not entry.set.serves(message):
-                self._note(entry, "set.session", "The rule set does not serve this session.")
+                self._note(entry, "set.session", said("The rule set does not serve this session."))
             elif index in holding:
                 yield entry, holding[index]
             else:
@@ -169,8 +171,9 @@ class _Decider:
             calendar=entry.set.calendar,
             default_cooldown=entry.cooldown_seconds,
         )
-        if failed is not None:
-            self._note(entry, *failed)
+        if failed is not None and self._explain:
+            code, sentence = failed
+            self._note(entry, code, sentence())
         return failed is None
 
     def _note(self, entry: Entry, code: str, detail: str, *, fired: bool = False) -> None:
@@ -183,7 +186,7 @@ class _Decider:
         return Run(self._situation, entry.set, cause, outcome or self._outcome)
 
     def _fire(self, entry: Entry, run: Run) -> Generator[Need, Any, Ends | None]:
-        self._note(entry, "fired", "The rule has fired.", fired=True)
+        self._note(entry, "fired", _FIRED, fired=True)
         if not self._outcome.fired:
             self._outcome.cause = run.cause
         self._outcome.fired.append(run.cause)
@@ -197,7 +200,7 @@ class _Decider:
 
     def _enter_flow(self, run: Run, name: str) -> Generator[Need, Any, None]:
         if name not in run.compiled.source.flows:
-            run.note("flow.unknown", f"There is no flow {name}.")
+            run.note("flow.unknown", said("There is no flow {name}.", name=name))
             return
         self._outcome.end_flow = False
         yield from Conversation(run, name).start()
@@ -210,7 +213,7 @@ class _Decider:
         ends = yield from run.do(entry.rule.do)
         if ends is not None and ends.go is not None and ends.go.target in entry.set.source.flows:
             yield from Conversation(run, ends.go.target).start()
-        self._note(entry, "shadow", "The rule would have fired; it is in shadow mode.", fired=True)
+        self._note(entry, "shadow", said("The rule would have fired; it is in shadow mode."), fired=True)
         self._outcome.shadow += scratch.messages
         cause = scratch.agent.cause if scratch.agent is not None else run.cause
         self._outcome.shadow_causes.append(cause)

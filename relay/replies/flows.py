@@ -19,6 +19,7 @@ from relay.replies.actions import Ends, Go, Run
 from relay.replies.matching.match import find_regex
 from relay.replies.matching.text import fold
 from relay.replies.outcome import Need
+from relay.replies.said import said
 from relay.replies.situation import FlowState
 from relay.replies.templates.render import TemplateFailed
 
@@ -55,7 +56,7 @@ class Conversation:
     # --- where to go --------------------------------------------------------------------------------------------
 
     def start(self) -> Steps:
-        self._run.note("flow.started", f"The flow {self._name} begins.", fired=True)
+        self._run.note("flow.started", said("The flow {name} begins.", name=self._name), fired=True)
         return self._go_through(0)
 
     def _enter(self, name: str) -> Steps:
@@ -69,7 +70,7 @@ class Conversation:
             self._at(place)
             self._steps_left -= 1
             if self._steps_left < 0:
-                self._run.note("flow.circle", "The flow runs in a circle and is ended.")
+                self._run.note("flow.circle", said("The flow runs in a circle and is ended."))
                 break
             step = self._flow.steps[place]
             if step.ask is not None:
@@ -140,11 +141,11 @@ class Conversation:
         step, text = self._flow.steps[place], self._run.situation.message.text.strip()
         if fold(text) in {fold(word) for word in self._flow.cancel}:
             return self._cancel()
-        said = self._chosen(step, text)
-        branch = _branch(step, text, said)
-        problem = None if branch is not None else self._misfit(step, said)
+        given = self._chosen(step, text)
+        branch = _branch(step, text, given)
+        problem = None if branch is not None else self._misfit(step, given)
         if problem is None:
-            return (yield from self._take(step, place, said, branch))
+            return (yield from self._take(step, place, given, branch))
         self._run.note("flow.no_fit", problem)
         if state.tries < step.retry:
             self._ask(step.retry_text or step.ask or "", place, tries=state.tries + 1)
@@ -170,27 +171,27 @@ class Conversation:
         return text
 
     def _cancel(self) -> bool:
-        self._run.note("flow.cancelled", f"The contact has left the flow {self._name}.", fired=True)
+        detail = said("The contact has left the flow {name}.", name=self._name)
+        self._run.note("flow.cancelled", detail, fired=True)
         if self._flow.cancel_text is not None:
             self._run.say(self._flow.cancel_text)
         self._end()
         return True
 
-    def _misfit(self, step: schema.Step, said: str) -> str | None:
+    def _misfit(self, step: schema.Step, given: str) -> str | None:
         if step.match is not None and step.validate is None:
-            return "The answer is none of those that the step knows."
+            return said("The answer is none of those that the step knows.")
         if step.validate is None:
             has_file = "mediaId" in self._run.situation.message.content
-            return None if said or has_file else "The answer is empty."
-        return invalid(step.validate, said)
+            return None if given or has_file else said("The answer is empty.")
+        return invalid(step.validate, given)
 
-    def _take(self, step: schema.Step, place: int, said: str, branch: schema.Branch | None) -> Steps:
-        self._run.note(
-            "flow.answered", f"The answer fits the step {step_name(self._flow, place)}.", fired=True
-        )
+    def _take(self, step: schema.Step, place: int, given: str, branch: schema.Branch | None) -> Steps:
+        detail = said("The answer fits the step {step}.", step=step_name(self._flow, place))
+        self._run.note("flow.answered", detail, fired=True)
         # A word of `match` may lead out of a question that it is no valid answer to.
-        if step.capture is not None and (branch is None or _is_valid(step, said)):
-            value: Any = said or self._run.situation.message.content.get("mediaId", "")
+        if step.capture is not None and (branch is None or _is_valid(step, given)):
+            value: Any = given or self._run.situation.message.content.get("mediaId", "")
             self._run.set({step.capture: _typed(step.validate, value)})
         ends = yield from self._run.do(step.do)
         if ends is not None:
@@ -214,16 +215,16 @@ class Conversation:
         return (yield from self._go_through(place + 1))
 
 
-def _branch(step: schema.Step, text: str, said: str) -> schema.Branch | None:
-    answers = {_bare(text), fold(text), fold(said)}
+def _branch(step: schema.Step, text: str, given: str) -> schema.Branch | None:
+    answers = {_bare(text), fold(text), fold(given)}
     for keys, branch in (step.match or {}).items():
         if any(fold(key) in answers for key in keys.split("|")):
             return branch
     return None
 
 
-def _is_valid(step: schema.Step, said: str) -> bool:
-    return step.validate is None or invalid(step.validate, said) is None
+def _is_valid(step: schema.Step, given: str) -> bool:
+    return step.validate is None or invalid(step.validate, given) is None
 
 
 def _bare(text: str) -> str:
@@ -231,42 +232,42 @@ def _bare(text: str) -> str:
     return fold(text).strip(" .)(-")
 
 
-def invalid(validate: schema.Validate, said: str) -> str | None:
+def invalid(validate: schema.Validate, given: str) -> str | None:
     """Why an answer does not do; None where it does."""
-    if not said:
-        return "The answer is empty."
-    value = _typed(validate, said)
+    if not given:
+        return said("The answer is empty.")
+    value = _typed(validate, given)
     match validate.type:
         case "number" | "integer" if not isinstance(value, int | float):
-            return "The answer is not a number."
+            return said("The answer is not a number.")
         case "integer" if not isinstance(value, int):
-            return "The answer is not a whole number."
-        case "email" if not _EMAIL.fullmatch(said):
-            return "The answer is not an e-mail address."
-        case "phone" if not 8 <= len(re.sub(r"\D", "", said)) <= 15:
-            return "The answer is not a phone number."
-        case "date" if value == said and not _is_date(said):
-            return "The answer is not a date."
+            return said("The answer is not a whole number.")
+        case "email" if not _EMAIL.fullmatch(given):
+            return said("The answer is not an e-mail address.")
+        case "phone" if not 8 <= len(re.sub(r"\D", "", given)) <= 15:
+            return said("The answer is not a phone number.")
+        case "date" if value == given and not _is_date(given):
+            return said("The answer is not a date.")
         case _:
             pass
-    size = value if isinstance(value, int | float) else len(said)
+    size = value if isinstance(value, int | float) else len(given)
     if (validate.min is not None and size < validate.min) or (
         validate.max is not None and size > validate.max
     ):
-        return "The answer is too small or too large."
-    if validate.regex is not None and find_regex(validate.regex, said) is None:
-        return "The answer does not match."
+        return said("The answer is too small or too large.")
+    if validate.regex is not None and find_regex(validate.regex, given) is None:
+        return said("The answer does not match.")
     return None
 
 
-def _is_date(said: str) -> bool:
-    return _date(said) is not None
+def _is_date(given: str) -> bool:
+    return _date(given) is not None
 
 
-def _date(said: str) -> str | None:
+def _date(given: str) -> str | None:
     """ISO, of `2026-12-24` and `24/12/2026`."""
     for order, pattern in enumerate(_DATES):
-        found = pattern.fullmatch(said)
+        found = pattern.fullmatch(given)
         if found:
             first, second, third = map(int, found.groups())
             try:
@@ -276,12 +277,12 @@ def _date(said: str) -> str | None:
     return None
 
 
-def _typed(validate: schema.Validate | None, said: str) -> Any:
+def _typed(validate: schema.Validate | None, given: str) -> Any:
     """The answer as the variable keeps it."""
     kind = validate.type if validate is not None else None
-    if kind in ("number", "integer") and _NUMBER.fullmatch(said):
-        number = float(said.replace(",", "."))
+    if kind in ("number", "integer") and _NUMBER.fullmatch(given):
+        number = float(given.replace(",", "."))
         return int(number) if number.is_integer() else number
     if kind == "date":
-        return _date(said) or said
-    return said
+        return _date(given) or given
+    return given

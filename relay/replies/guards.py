@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from relay.replies.matching.text import digest_of
 from relay.replies.outcome import Note
+from relay.replies.said import said
 from relay.replies.situation import Situation
 
 _ECHO_SECONDS = 5.0
@@ -17,34 +18,41 @@ def find_guard(situation: Situation) -> Note | None:
     """Why nothing is to be said; None where nothing stands in the way. `by_owner` is not asked about here."""
     message, contact, chat = situation.message, situation.contact, situation.chat
     if message.chat_type not in ("private", "group"):
-        return _note("broadcast", "Status broadcasts and channels are not answered.")
+        return _note("broadcast", said("Status broadcasts and channels are not answered."))
     if contact.ignored:
-        return _note("ignored", "The contact is ignored by bots.")
+        return _note("ignored", said("The contact is ignored by bots."))
     patience = timedelta(seconds=situation.settings.offline_seconds)
     if message.offline and situation.now - message.sent_at > patience:
-        return _note("offline", "The message arrived late: the session had been offline for too long.")
+        return _note("offline", said("The message arrived late: the session had been offline for too long."))
     if message.answered:
-        return _note("answered", "A person has written in the chat since.")
+        return _note("answered", said("A person has written in the chat since."))
     if chat.paused_until is not None and chat.paused_until > situation.now:
+        until = chat.paused_until
         return _note(
-            "paused", f"The bot is paused in this chat until {chat.paused_until:%Y-%m-%d %H:%M} UTC."
+            "paused", said("The bot is paused in this chat until {until:%Y-%m-%d %H:%M} UTC.", until=until)
         )
     return _find_loop(situation)
 
 
 def _find_loop(situation: Situation) -> Note | None:
     """Two bots that answer each other say the same again, or too much."""
-    now, said, settings = situation.now.timestamp(), situation.chat.said, situation.settings
+    now, before, settings = situation.now.timestamp(), situation.chat.said, situation.settings
     digest = digest_of(situation.message.text) if situation.message.text else ""
-    if digest and any(one.digest == digest and now - one.at <= _ECHO_SECONDS for one in said):
-        return _note("echo", "It repeats what the bot has just said: another bot's echo.")
+    if digest and any(one.digest == digest and now - one.at <= _ECHO_SECONDS for one in before):
+        return _note("echo", said("It repeats what the bot has just said: another bot's echo."))
     # The messages of one answer were said at one instant.
-    last_minute = {one.at for one in said if now - one.at < _MINUTE}
+    last_minute = {one.at for one in before if now - one.at < _MINUTE}
     if len(last_minute) >= settings.replies_per_minute:
-        return _note("cap", f"The bot has answered {len(last_minute)} times in this chat within a minute.")
-    last_hour = {one.at for one in said if now - one.at < _HOUR}
+        count = len(last_minute)
+        return _note(
+            "cap", said("The bot has answered {count} times in this chat within a minute.", count=count)
+        )
+    last_hour = {one.at for one in before if now - one.at < _HOUR}
     if len(last_hour) >= settings.replies_per_hour:
-        return _note("cap", f"The bot has answered {len(last_hour)} times in this chat within an hour.")
+        count = len(last_hour)
+        return _note(
+            "cap", said("The bot has answered {count} times in this chat within an hour.", count=count)
+        )
     return None
 
 

@@ -9,6 +9,7 @@ import msgspec
 from relay.egress.guard import UNREACHABLE
 from relay.egress.urls import check_headers, check_url
 from relay.replies.outcome import HttpAnswer, HttpCall
+from relay.replies.said import said
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ async def call(client: httpx.AsyncClient, wanted: HttpCall) -> HttpAnswer:
         async with asyncio.timeout(min(wanted.timeout_seconds, _TIMEOUT_MOST_SECONDS)):
             response = await client.request(wanted.method, url, headers=headers, content=content)
     except TimeoutError:
-        return HttpAnswer(error="The server did not answer in time.")
+        return HttpAnswer(error=said("The server did not answer in time."))
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         log.info("rules.http_failed", extra={"error": type(error).__name__})
         return HttpAnswer(error=UNREACHABLE)

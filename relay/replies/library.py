@@ -121,7 +121,7 @@ def _compile(one: InForce, known: dict[str, Compiled]) -> Compiled | None:
         rules = read_rules(one.source, operator=False)
     except RulesInvalid as error:
         # It was checked when it was put there: a later Relay reads more strictly.
-        log.error("rules.set_refused", extra={"rule_set": one.name, "detail": error.detail})
+        log.error("rules.set_refused", extra={"rule_set": one.name, "detail": str(error.detail)})
         return None
     return compile_set(rules, name=one.name, version=one.version, own=True, digest=digest)
 

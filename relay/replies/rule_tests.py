@@ -14,10 +14,13 @@ from relay.replies import schema
 from relay.replies.book import Book, compile_set, make_book
 from relay.replies.outcome import Outcome, Planned
 from relay.replies.reading.wording import quote
+from relay.replies.said import joined, said
 from relay.replies.trial import Trial, TrialState
 
 _SECONDS = 5.0
-_TOO_SLOW = f"The tests take more than {_SECONDS:g} seconds of work: this was not tried."
+_TOO_SLOW = said(
+    "The tests take more than {seconds:g} seconds of work: this was not tried.", seconds=_SECONDS
+)
 _ANYTHING = re.compile(r"…|\.\.\.")
 
 
@@ -51,8 +54,12 @@ def _run(test: schema.Test, book: Book, in_time: Callable[[], bool]) -> TestResu
             problems.append(_TOO_SLOW)
             break
         outcome = trial.say(turn.given)
-        before = f"Turn {number}: " if len(turns) > 1 else ""
-        problems += [before + sentence for sentence in differences(turn.expect, outcome, trial.state)]
+        problems += [
+            said("Turn {number}: {sentence}", number=number, sentence=sentence)
+            if len(turns) > 1
+            else sentence
+            for sentence in differences(turn.expect, outcome, trial.state)
+        ]
     return TestResult(name=test.name, passed=not problems, problems=problems)
 
 
@@ -60,45 +67,63 @@ def differences(expect: schema.Expect, outcome: Outcome, state: TrialState) -> I
     """Only what is given is compared; an empty text stands for none."""
     rule = outcome.fired[0].rule if outcome.fired else None
     if expect.rule is not None and expect.rule != (rule or ""):
-        yield _other("The rule", expect.rule, rule) + _reason(expect.rule, outcome)
+        what = _other(said("The rule"), expect.rule, rule)
+        yield joined([what, *_reasons(expect.rule, outcome)], " ")
     flow, step = (state.flow.flow, state.flow.step) if state.flow else (None, None)
     if expect.flow is not None and expect.flow != (flow or ""):
-        yield _other("The flow afterwards", expect.flow, flow)
+        yield _other(said("The flow afterwards"), expect.flow, flow)
     if expect.step is not None and expect.step != (step or ""):
-        yield _other("The step afterwards", expect.step, step)
+        yield _other(said("The step afterwards"), expect.step, step)
     agent = outcome.agent.agent if outcome.agent else None
     if expect.agent is not None and expect.agent != (agent or ""):
-        yield _other("The agent", expect.agent, agent)
+        yield _other(said("The agent"), expect.agent, agent)
     handoff = any(event.type == "automation.handoff" for event in outcome.events)
     if expect.handoff is not None and expect.handoff != handoff:
-        yield "A person is called." if handoff else "No person is called."
+        yield said("A person is called.") if handoff else said("No person is called.")
     if expect.replies is not None:
         yield from _other_replies(expect.replies, outcome.messages or outcome.shadow)
     yield from _other_vars(expect.vars or {}, state.vars, outcome.match)
     yield from _other_tags(expect.tags, state.tags)
     events = [str(event.data["name"]) for event in outcome.events if event.type == "automation.event"]
     if expect.events is not None and expect.events != events:
-        yield f"The events are {_list(events)}, not {_list(expect.events)}."
+        yield said(
+            "The events are {events}, not {expected}.", events=_list(events), expected=_list(expect.events)
+        )
 
 
 def _other(what: str, expected: str, found: str | None) -> str:
-    return f"{what} is {quote(found) if found else 'none'}, not {quote(expected) if expected else 'none'}."
+    return said(
+        "{what} is {found}, not {expected}.",
+        what=what,
+        found=quote(found) if found else said("none"),
+        expected=quote(expected) if expected else said("none"),
+    )
 
 
-def _reason(rule: str, outcome: Outcome) -> str:
-    """Why the rule that was expected did not fire, where that is known."""
+def _reasons(rule: str, outcome: Outcome) -> list[str]:
+    """Why the rule that was expected did not fire, where that is known: one, or none."""
     notes = [note.detail for note in outcome.notes if note.rule in (rule, None) and not note.fired]
-    return f" {notes[0]}" if rule and notes else ""
+    return notes[:1] if rule else []
 
 
 def _other_replies(expected: Sequence[str], messages: Sequence[Planned]) -> Iterator[str]:
     found = [text_of(message) for message in messages]
     if len(found) != len(expected):
-        yield f"The bot says {_list(found)}, which is {len(found)} and not {len(expected)}."
+        yield said(
+            "The bot says {replies}, which is {count} and not {expected}.",
+            replies=_list(found),
+            count=len(found),
+            expected=len(expected),
+        )
         return
     for number, (pattern, text) in enumerate(zip(expected, found, strict=True), 1):
         if not fits(pattern, text):
-            yield f"Reply {number} is {quote(text)}, not {quote(pattern)}."
+            yield said(
+                "Reply {number} is {reply}, not {expected}.",
+                number=number,
+                reply=quote(text),
+                expected=quote(pattern),
+            )
 
 
 def _other_vars(expected: dict[str, Any], kept: dict[str, Any], match: dict[str, str]) -> Iterator[str]:
@@ -106,13 +131,22 @@ def _other_vars(expected: dict[str, Any], kept: dict[str, Any], match: dict[str,
     for name, value in expected.items():
         found = kept.get(name, match.get(name))
         if found != value and (found is None or value is None or str(found) != str(value)):
-            yield f"The variable {name} is {_value(found)}, not {_value(value)}."
+            yield said(
+                "The variable {name} is {value}, not {expected}.",
+                name=name,
+                value=_value(found),
+                expected=_value(value),
+            )
 
 
 def _other_tags(expected: Sequence[str] | None, found: Sequence[str]) -> Iterator[str]:
     missing = set(expected or []) - set(found)
     if missing or (expected == [] and found):
-        yield f"The contact's tags are {_list(found)}, not {_list(expected or [])}."
+        yield said(
+            "The contact's tags are {tags}, not {expected}.",
+            tags=_list(found),
+            expected=_list(expected or []),
+        )
 
 
 def text_of(message: Planned) -> str:
@@ -139,8 +173,8 @@ def fits(pattern: str, text: str) -> bool:
 
 
 def _list(texts: Sequence[str]) -> str:
-    return ", ".join(map(quote, texts)) or "nothing"
+    return ", ".join(map(quote, texts)) or said("nothing")
 
 
 def _value(value: Any) -> str:
-    return "nothing" if value is None else quote(str(value))
+    return said("nothing") if value is None else quote(str(value))

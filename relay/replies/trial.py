@@ -28,6 +28,7 @@ from relay.replies.outcome import (
     Outcome,
     PluginAnswer,
 )
+from relay.replies.said import said
 from relay.replies.situation import ChatState, Contact, FlowState, Incoming, Said, Situation
 
 _MONDAY_NOON = datetime(2026, 1, 5, 12, 0)  # noqa: DTZ001 - in the rule set's own time zone
@@ -161,7 +162,7 @@ class _Answers:
     def _answer_http(self) -> HttpAnswer:
         given = self._http
         if given is None:
-            return HttpAnswer(error="The trial calls nobody; say what the call answers in `http`.")
+            return HttpAnswer(error=said("The trial calls nobody; say what the call answers in `http`."))
         if isinstance(given, Mapping) and set(given) == {"status"}:
             return HttpAnswer(status=int(given["status"]))
         return HttpAnswer(status=200, json=given)
@@ -175,13 +176,13 @@ def _after(state: TrialState, situation: Situation, outcome: Outcome) -> TrialSt
         flow = situation.contact.flow
     paused = None if outcome.resume else outcome.pause_until or state.paused_until
     now = situation.now.timestamp()
-    said = [Said(at=now, digest=digest_of(message.content.get("text", ""))) for message in outcome.messages]
+    new = [Said(at=now, digest=digest_of(message.content.get("text", ""))) for message in outcome.messages]
     return TrialState(
         vars=kept | outcome.set,
         tags=sorted(tags),
         flow=flow,
         fired=state.fired | dict.fromkeys(outcome.cooldowns, situation.now),
         paused_until=paused,
-        said=[*state.said, *said][-60:],
+        said=[*state.said, *new][-60:],
         last_at=situation.now,
     )

@@ -9,7 +9,7 @@ import pytest
 
 from relay.model.ids import ContactId
 from relay.replies import schema
-from relay.replies.matching.conditions import check
+from relay.replies.matching.conditions import Failed, check
 from relay.replies.matching.hours import Calendar
 from relay.replies.outcome import AskCondition
 from relay.replies.situation import Situation
@@ -42,8 +42,8 @@ def _check(
         while True:
             asked = asking.send((answers or {})[asked.name])
     except StopIteration as ended:
-        failed: tuple[str, str] | None = ended.value
-        return failed
+        failed: Failed | None = ended.value
+        return None if failed is None else (failed[0], failed[1]())
 
 
 def _at(local: str) -> datetime:
@@ -245,7 +245,8 @@ def test_plugins_are_asked_in_order() -> None:
     assert asking.send(True) == AskCondition(name="b.y", arguments={})
     with pytest.raises(StopIteration) as ended:
         asking.send(False)
-    assert ended.value.value == ("condition.plugin", "The plugin's condition b.y does not hold.")
+    code, sentence = ended.value.value
+    assert (code, sentence()) == ("condition.plugin", "The plugin's condition b.y does not hold.")
     assert _check({"first_contact": True, "plugin": {"a.x": {}}}, answers={}) is not None
 
 

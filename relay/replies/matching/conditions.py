@@ -1,7 +1,7 @@
 """The conditions of a rule, asked in order; the first that does not hold ends it, with a sentence saying why."""
 
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import timedelta
 from hashlib import blake2b
 from typing import Any
@@ -13,9 +13,12 @@ from relay.replies import schema
 from relay.replies.matching.hours import Calendar
 from relay.replies.matching.text import fold
 from relay.replies.outcome import AskCondition
+from relay.replies.said import any_of, joined, said
 from relay.replies.situation import Situation
 
-Failed = tuple[str, str]
+Sentence = Callable[[], str]
+"""Made only where somebody wants to read it: most decisions are explained to nobody."""
+Failed = tuple[str, Sentence]
 """A stable code and a sentence."""
 Asking = Generator[AskCondition, bool, Failed | None]
 
@@ -53,23 +56,25 @@ class _Look(Struct, frozen=True, kw_only=True):
         for name, arguments in (condition.plugin or {}).items():
             asked = AskCondition(name=name, arguments=arguments if isinstance(arguments, dict) else {})
             if not (yield asked):
-                return "condition.plugin", f"The plugin's condition {name} does not hold."
+                return "condition.plugin", _plugin_says_no(name)
         if condition.any is not None:
             failed = yield from self._any(condition.any)
             if failed is not None:
                 return failed
         if condition.not_ is not None and (yield from self.check(condition.not_)) is None:
-            return "condition.not", "What stands under `not` holds."
+            return "condition.not", lambda: said("What stands under `not` holds.")
         return None
 
     def _any(self, conditions: Sequence[schema.Condition]) -> Asking:
-        sentences = []
+        sentences: list[Sentence] = []
         for condition in conditions:
             failed = yield from self.check(condition)
             if failed is None:
                 return None
             sentences.append(failed[1])
-        return "condition.any", f"None under `any` holds: {' '.join(sentences)}"
+        return "condition.any", lambda: said(
+            "None under `any` holds: {reasons}", reasons=joined((sentence() for sentence in sentences), " ")
+        )
 
     def _here(self, condition: schema.Condition) -> Failed | None:
         """What needs nobody else."""
@@ -79,18 +84,23 @@ class _Look(Struct, frozen=True, kw_only=True):
             if sentence is not None:
                 return "condition.time", sentence
         if condition.first_contact is not None and contact.first != condition.first_contact:
-            says = "not the first" if condition.first_contact else "the first"
-            return "condition.first_contact", f"It is {says} message of this chat."
+            return "condition.first_contact", _not_first if condition.first_contact else _first
         if condition.tags is not None and contact.tags.isdisjoint(several(condition.tags)):
-            return "condition.tags", f"The contact has no tag {_words(condition.tags)}."
+            return "condition.tags", lambda: said(
+                "The contact has no tag {tags}.", tags=_words(condition.tags)
+            )
         for name, wanted in (condition.vars or {}).items():
             sentence = compare(name, contact.vars, wanted)
             if sentence is not None:
                 return "condition.vars", sentence
         if condition.session is not None and not self._is_session(condition.session):
-            return "condition.session", f"The session is not {_words(condition.session)}."
+            return "condition.session", lambda: said(
+                "The session is not {names}.", names=_words(condition.session)
+            )
         if condition.percentage is not None and self._share() >= condition.percentage:
-            return "condition.percentage", f"The contact is not among the {condition.percentage:g} percent."
+            return "condition.percentage", lambda: said(
+                "The contact is not among the {share:g} percent.", share=condition.percentage
+            )
         return None if condition.cooldown is None else self.cooldown(condition.cooldown)
 
     def cooldown(self, seconds: float) -> Failed | None:
@@ -100,8 +110,10 @@ class _Look(Struct, frozen=True, kw_only=True):
         left = fired_at + timedelta(seconds=seconds) - self.situation.now
         if left <= timedelta():
             return None
-        rests = math.ceil(left.total_seconds())
-        return "condition.cooldown", f"The rule has fired for this contact and rests for {rests} s more."
+        return "condition.cooldown", lambda: said(
+            "The rule has fired for this contact and rests for {seconds} s more.",
+            seconds=math.ceil(left.total_seconds()),
+        )
 
     def _is_session(self, wanted: schema.Texts) -> bool:
         message = self.situation.message
@@ -114,39 +126,57 @@ class _Look(Struct, frozen=True, kw_only=True):
         return int.from_bytes(blake2b(seed, digest_size=8).digest(), "big") / 2**64 * 100
 
 
+def _plugin_says_no(name: str) -> Sentence:
+    return lambda: said("The plugin's condition {name} does not hold.", name=name)
+
+
+def _first() -> str:
+    return said("It is the first message of this chat.")
+
+
+def _not_first() -> str:
+    return said("It is not the first message of this chat.")
+
+
 # --- variables ------------------------------------------------------------------------------------------------------
 
 
-def compare(name: str, variables: Mapping[str, Any], wanted: Any) -> str | None:
+def compare(name: str, variables: Mapping[str, Any], wanted: Any) -> Sentence | None:
     """None where the variable is as wanted, else why not; without quoting its value, which may be a customer's."""
     value = variables.get(name)
     if not isinstance(wanted, Mapping):
-        return None if _same(value, wanted) else f"The variable {name} is not {_shown(wanted)}."
+        if _same(value, wanted):
+            return None
+        return lambda: said("The variable {name} is not {value}.", name=name, value=_shown(wanted))
     # A key that is written `null` says something: compared by what was written, not by what the struct defaults to.
     comparison = msgspec.convert(wanted, schema.Comparison)
     for written in wanted:
-        sentence = _fault(written, comparison, value, is_set=variables.get(name) is not None)
+        sentence = _fault(name, written, comparison, value)
         if sentence is not None:
-            return f"The variable {name} {sentence}."
+            return sentence
     return None
 
 
-def _fault(key: str, wanted: schema.Comparison, value: Any, *, is_set: bool) -> str | None:
+def _fault(name: str, key: str, wanted: schema.Comparison, value: Any) -> Sentence | None:
     match key:
-        case "exists" if wanted.exists is not None and is_set != wanted.exists:
-            return "does not exist" if wanted.exists else "exists"
+        case "exists" if wanted.exists is not None and (value is not None) != wanted.exists:
+            if wanted.exists:
+                return lambda: said("The variable {name} does not exist.", name=name)
+            return lambda: said("The variable {name} exists.", name=name)
         case "equals" if not _same(value, wanted.equals):
-            return f"is not {_shown(wanted.equals)}"
+            return lambda: said("The variable {name} is not {value}.", name=name, value=_shown(wanted.equals))
         case "not" if _same(value, wanted.not_):
-            return f"is {_shown(wanted.not_)}"
+            return lambda: said("The variable {name} is {value}.", name=name, value=_shown(wanted.not_))
         case "above" if wanted.above is not None and not _is_beyond(value, wanted.above, sign=1):
-            return f"is not above {wanted.above:g}"
+            return lambda: said("The variable {name} is not above {bound:g}.", name=name, bound=wanted.above)
         case "below" if wanted.below is not None and not _is_beyond(value, wanted.below, sign=-1):
-            return f"is not below {wanted.below:g}"
+            return lambda: said("The variable {name} is not below {bound:g}.", name=name, bound=wanted.below)
         case "in" if wanted.in_ is not None and not any(_same(value, one) for one in wanted.in_):
-            return "is none of those under `in`"
+            return lambda: said("The variable {name} is none of those under `in`.", name=name)
         case "contains" if wanted.contains is not None and not _contains(value, wanted.contains):
-            return f"does not contain {_shown(wanted.contains)}"
+            return lambda: said(
+                "The variable {name} does not contain {value}.", name=name, value=_shown(wanted.contains)
+            )
         case _:
             return None
 
@@ -201,4 +231,4 @@ def several(values: schema.Texts) -> list[str]:
 
 
 def _words(values: schema.Texts) -> str:
-    return " or ".join(f'"{value}"' for value in several(values))
+    return any_of(f'"{value}"' for value in several(values))

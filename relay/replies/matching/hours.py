@@ -1,11 +1,13 @@
 """The clock and the calendar of a rule set: opening hours, nights, weekdays, holidays."""
 
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from relay.replies import schema
+from relay.replies.said import any_of, said
 
 _WEEKDAYS: tuple[schema.Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -32,17 +34,22 @@ class Calendar:
 
         return country_holidays(self._holidays.country, subdiv=self._holidays.state)
 
-    def holds(self, wanted: schema.Time, now: datetime) -> str | None:
-        """None where it does, else why not."""
+    def holds(self, wanted: schema.Time, now: datetime) -> Callable[[], str] | None:
+        """None where it does, else the sentence that says why not."""
         local = now.astimezone(ZoneInfo(wanted.timezone)) if wanted.timezone else self.local(now)
         inside, began = _window(wanted, local)
         if not inside:
-            return f"It is {local:%H:%M}, not {_window_words(wanted)}."
+            return lambda: said(
+                "It is {clock}, not {window}.", clock=f"{local:%H:%M}", window=_window_words(wanted)
+            )
         weekday = _WEEKDAYS[began.weekday()]
-        if wanted.weekday is not None and weekday not in wanted.weekday:
-            return f"The day is {weekday}, not {' or '.join(wanted.weekday)}."
+        days = wanted.weekday
+        if days is not None and weekday not in days:
+            return lambda: said("The day is {day}, not {days}.", day=weekday, days=any_of(days))
         if wanted.holiday is not None and self.is_holiday(began) != wanted.holiday:
-            return f"{began.isoformat()} is {'no' if wanted.holiday else 'a'} holiday."
+            if wanted.holiday:
+                return lambda: said("{day:%Y-%m-%d} is no holiday.", day=began)
+            return lambda: said("{day:%Y-%m-%d} is a holiday.", day=began)
         return None
 
 
@@ -71,7 +78,7 @@ def _clock(words: str) -> time | None:
 
 def _window_words(wanted: schema.Time) -> str:
     if wanted.after is None:
-        return f"before {wanted.before}"
+        return said("before {time}", time=wanted.before)
     if wanted.before is None:
-        return f"{wanted.after} or later"
-    return f"between {wanted.after} and {wanted.before}"
+        return said("{time} or later", time=wanted.after)
+    return said("between {after} and {before}", after=wanted.after, before=wanted.before)

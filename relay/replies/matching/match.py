@@ -17,6 +17,7 @@ from relay.replies.matching.index import Index
 from relay.replies.matching.parts import Anchors, Lists, Part, Parts, parts_of
 from relay.replies.matching.regex import characters_for, check_regex, find_regex
 from relay.replies.matching.seen import Seen, digits_of
+from relay.replies.said import any_of, joined, said
 from relay.replies.situation import Contact, Incoming
 
 __all__ = ["Matcher", "Watched", "check_regex", "digits_of", "find_regex"]
@@ -77,12 +78,14 @@ class Matcher:
         compiled = self._compiled[index]
         seen = Seen(message, contact, regex_characters=self._regex_characters)
         if compiled.chats.isdisjoint(_kinds(message)):
-            wanted = " or ".join(sorted(compiled.chats))
-            return False, "trigger.chats", f"The rule is for {wanted} messages; this one is not."
+            detail = said(
+                "The rule is for {chats} messages; this one is not.", chats=any_of(sorted(compiled.chats))
+            )
+            return False, "trigger.chats", detail
         missing = _first_missing(compiled, seen)
         if missing is not None:
             return False, *missing
-        return True, "trigger.holds", "Everything under `when` holds."
+        return True, "trigger.holds", said("Everything under `when` holds.")
 
 
 def _compile(when: schema.When, lists: Lists) -> _Compiled:
@@ -150,9 +153,11 @@ def _first_missing(compiled: _Compiled, seen: Seen) -> tuple[str, str] | None:
     for number, parts in enumerate(compiled.none, 1):
         if parts.hold(seen):
             keys = ", ".join(part.code.removeprefix("trigger.") for part in parts.parts)
-            return "trigger.not", f"Number {number} under `not` ({keys}) holds."
+            return "trigger.not", said(
+                "Number {number} under `not` ({keys}) holds.", number=number, keys=keys
+            )
     if compiled.empty:
-        return "trigger.empty", "Nothing is said under `when`; `always: true` is for every message."
+        return "trigger.empty", said("Nothing is said under `when`; `always: true` is for every message.")
     return None
 
 
@@ -160,16 +165,16 @@ def _none_of_any(alternatives: Sequence[Parts], seen: Seen) -> tuple[str, str]:
     sentences = []
     for parts in alternatives:
         missing = next((part for part in parts.parts if not part.holds(seen)), None)
-        sentences.append("It is empty." if missing is None else _told(missing, seen)[1])
+        sentences.append(said("It is empty.") if missing is None else _told(missing, seen)[1])
     if len(set(sentences)) == 1:
         return "trigger.any", sentences[0]
-    return "trigger.any", f"None under `any` holds: {' '.join(sentences)}"
+    return "trigger.any", said("None under `any` holds: {reasons}", reasons=joined(sentences, " "))
 
 
 def _told(part: Part, seen: Seen) -> tuple[str, str]:
     if part.needs_text and not seen.text:
         key = part.code.removeprefix("trigger.")
-        return "trigger.no_text", f"The message has no text, which `{key}` needs."
+        return "trigger.no_text", said("The message has no text, which `{key}` needs.", key=key)
     return part.code, part.no
 
 

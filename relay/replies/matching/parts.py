@@ -15,6 +15,7 @@ from relay.replies.matching.fuzzy import Phrases
 from relay.replies.matching.regex import Regex
 from relay.replies.matching.seen import Seen, canonical_phone
 from relay.replies.matching.text import fold, normalize, words_of
+from relay.replies.said import either, joined, said
 
 Lists = Mapping[str, frozenset[str]]
 Where = Literal["folded", "words", "regex", "regex_case"]
@@ -105,7 +106,7 @@ def _equals(mode: _Mode, values: Sequence[str]) -> Part:
     return Part(
         code="trigger.equals",
         holds=lambda seen: mode.of(seen) in texts,
-        no=f"The text is not {_any_of(values)}.",
+        no=said("The text is not {values}.", values=_any_of(values)),
         anchors=_folded(texts, start=True, end=True),
         needs_text=True,
     )
@@ -118,7 +119,9 @@ def _edge(mode: _Mode, values: Sequence[str], *, start: bool) -> Part:
         holds=(lambda seen: mode.of(seen).startswith(texts))
         if start
         else (lambda seen: mode.of(seen).endswith(texts)),
-        no=f"The text does not {'start' if start else 'end'} with {_any_of(values)}.",
+        no=said("The text does not start with {values}.", values=_any_of(values))
+        if start
+        else said("The text does not end with {values}.", values=_any_of(values)),
         anchors=_folded(texts, start=start, end=not start),
         needs_text=True,
     )
@@ -134,7 +137,9 @@ def _contains(mode: _Mode, values: Sequence[str]) -> Part:
     return Part(
         code="trigger.contains",
         holds=holds,
-        no=_missing(values, "words"),
+        no=_missing(values[0])
+        if len(values) == 1
+        else said("None of the words {values} is in the text.", values=_listed(values)),
         anchors=_folded(texts),
         needs_text=True,
     )
@@ -155,7 +160,9 @@ def _keyword(mode: _Mode, values: Sequence[str]) -> Part:
     return Part(
         code="trigger.keyword",
         holds=holds,
-        no=_missing(values, "keywords"),
+        no=_missing(values[0])
+        if len(values) == 1
+        else said("None of the keywords {values} is in the text.", values=_listed(values)),
         anchors=_keyword_anchors(mode, words, symbols),
         needs_text=True,
     )
@@ -180,9 +187,9 @@ def _regex(values: Sequence[str], *, case: bool) -> Part:
     return Part(
         code="trigger.regex",
         holds=lambda seen: bool(seen.text) and any(regex.is_in(seen.encoded) for regex in regexes),
-        no="The regular expression is not found in the text."
+        no=said("The regular expression is not found in the text.")
         if len(values) == 1
-        else "None of the regular expressions is found in the text.",
+        else said("None of the regular expressions is found in the text."),
         anchors=tuple((where, Anchor(regex.pattern)) for regex in regexes if regex.size),
         needs_text=True,
         regexes=regexes,
@@ -197,7 +204,11 @@ def _fuzzy(fuzzy: schema.Texts | schema.Fuzzy) -> Part:
     return Part(
         code="trigger.fuzzy",
         holds=lambda seen: bool(seen.folded_words) and phrases.any_in(seen),
-        no=f"Nothing in the text is like {_any_of(values)} by {wanted.score:g} of 100.",
+        no=said(
+            "Nothing in the text is like {values} by {score:g} of 100.",
+            values=_any_of(values),
+            score=wanted.score,
+        ),
         needs_text=True,
     )
 
@@ -230,7 +241,7 @@ def _types(values: Sequence[str]) -> Part:
     return Part(
         code="trigger.types",
         holds=lambda seen: seen.message.type in types,
-        no=f"The message's type is not {_any_of(values)}.",
+        no=said("The message's type is not {values}.", values=_any_of(values)),
         types=types,
     )
 
@@ -243,7 +254,7 @@ def _from(values: Sequence[str], lists: Lists) -> Part:
     return Part(
         code="trigger.from",
         holds=lambda seen: seen.phone in phones,
-        no="The sender's number is not among those under `from`.",
+        no=said("The sender's number is not among those under `from`."),
     )
 
 
@@ -252,7 +263,7 @@ def tags_part(values: Sequence[str]) -> Part:
     return Part(
         code="trigger.tags",
         holds=lambda seen: not tags.isdisjoint(seen.contact.tags),
-        no=f"The contact has no tag {_any_of(values)}.",
+        no=said("The contact has no tag {tags}.", tags=_any_of(values)),
     )
 
 
@@ -260,7 +271,9 @@ def _first_contact(*, wanted: bool) -> Part:
     return Part(
         code="trigger.first_contact",
         holds=lambda seen: seen.contact.first == wanted,
-        no="It is not the first message of this chat." if wanted else "It is the first message of this chat.",
+        no=said("It is not the first message of this chat.")
+        if wanted
+        else said("It is the first message of this chat."),
     )
 
 
@@ -274,20 +287,20 @@ def several(values: schema.Texts) -> list[str]:
 
 
 def _any_of(values: Sequence[str]) -> str:
-    return _listed(values, " or ")
+    return either(_shown(values))
 
 
-def _missing(values: Sequence[str], kind: str) -> str:
-    if len(values) == 1:
-        return f'"{_short(values[0])}" is not in the text.'
-    return f"None of the {kind} {_listed(values, ', ')} is in the text."
+def _listed(values: Sequence[str]) -> str:
+    return joined(_shown(values))
 
 
-def _listed(values: Sequence[str], last: str) -> str:
+def _shown(values: Sequence[str]) -> list[str]:
     shown = [f'"{_short(value)}"' for value in values[:_SHOWN]]
-    if len(values) > _SHOWN:
-        shown.append(f"{len(values) - _SHOWN} more")
-    return last.join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
+    return shown if len(values) <= _SHOWN else [*shown, said("{count} more", count=len(values) - _SHOWN)]
+
+
+def _missing(value: str) -> str:
+    return said('"{value}" is not in the text.', value=_short(value))
 
 
 def _short(value: str) -> str:

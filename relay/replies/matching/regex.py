@@ -5,6 +5,7 @@ from typing import Any
 import re2
 
 from relay.replies.matching.text import LOOKED_AT_CHARACTERS
+from relay.replies.said import joined, said
 
 MAX_CHARACTERS = 1000
 MAX_SIZE = 5000
@@ -73,8 +74,10 @@ def find_regex(pattern: str, text: str, *, case: bool = False) -> dict[str, str]
 def check_regex(pattern: str, *, case: bool) -> str | None:
     """What is wrong with it, as a sentence; None where it is fine."""
     if len(pattern) > MAX_CHARACTERS:
-        return (
-            f"The regular expression has {len(pattern)} characters; at most {MAX_CHARACTERS:,} are allowed."
+        return said(
+            "The regular expression has {count} characters; at most {most:,} are allowed.",
+            count=len(pattern),
+            most=MAX_CHARACTERS,
         )
     try:
         size = _compile(pattern, case=case).programsize
@@ -87,10 +90,11 @@ def _compile(pattern: str, *, case: bool) -> Any:
     return re2.compile(pattern.encode(errors="replace"), options(case=case))
 
 
-def _sentence(said: str) -> str:
-    if "too large" in said:
-        return "The regular expression becomes too large; use smaller numbers of repetitions in {…}."
-    hint = ""
-    if "(?" in said or "escape" in said:
-        hint = " Look-ahead, look-behind and back references do not exist here (RE2)."
-    return f"The regular expression is not valid: {said}.{hint}"
+def _sentence(reason: str) -> str:
+    if "too large" in reason:
+        return said("The regular expression becomes too large; use smaller numbers of repetitions in {{…}}.")
+    sentence = said("The regular expression is not valid: {reason}.", reason=reason)
+    if "(?" in reason or "escape" in reason:
+        hint = said("Look-ahead, look-behind and back references do not exist here (RE2).")
+        return joined([sentence, hint], " ")
+    return sentence

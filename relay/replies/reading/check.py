@@ -16,6 +16,7 @@ from relay.replies.reading.parse import Marks, in_order, parse
 from relay.replies.reading.part_checks import Fault, part_faults, walk
 from relay.replies.reading.problems import Path, Problem, RulesInvalid
 from relay.replies.reading.wording import quote, unknown
+from relay.replies.said import said
 
 _ENDS = frozenset({"end", "handoff"})
 _RULES = "rules"
@@ -40,11 +41,14 @@ def check(rule_set: schema.RuleSet, marks: Marks, *, operator: bool) -> list[Pro
 
 def _faults(rule_set: schema.RuleSet, *, operator: bool) -> Iterator[Fault]:
     if operator and not rule_set.tenants:
-        yield ("tenants",), "is missing: an operator's file says whom it serves, as `tenants: ['*']` for all."
+        yield (
+            ("tenants",),
+            said("is missing: an operator's file says whom it serves, as `tenants: ['*']` for all."),
+        )
     if not operator and rule_set.tenants is not None:
         yield (
             ("tenants",),
-            "is for the operator's files only: a company's own rules serve it alone. Remove it.",
+            said("is for the operator's files only: a company's own rules serve it alone. Remove it."),
         )
     yield from _name_faults(rule_set)
     yield from part_faults(rule_set)
@@ -55,10 +59,11 @@ def _faults(rule_set: schema.RuleSet, *, operator: bool) -> Iterator[Fault]:
 def _name_faults(rule_set: schema.RuleSet) -> Iterator[Fault]:
     """A name is one thing's only."""
     yield from _repeated(
-        [(("rules", place, "id"), rule.id) for place, rule in enumerate(rule_set.rules)], "rule"
+        [(("rules", place, "id"), rule.id) for place, rule in enumerate(rule_set.rules)], said("another rule")
     )
     yield from _repeated(
-        [(("tests", place, "name"), test.name) for place, test in enumerate(rule_set.tests)], "test"
+        [(("tests", place, "name"), test.name) for place, test in enumerate(rule_set.tests)],
+        said("another test"),
     )
     for name, flow in rule_set.flows.items():
         steps = [
@@ -66,18 +71,18 @@ def _name_faults(rule_set: schema.RuleSet) -> Iterator[Fault]:
             for place, step in enumerate(flow.steps)
             if step.id
         ]
-        yield from _repeated(steps, "step")
+        yield from _repeated(steps, said("another step"))
         named = [(("flows", name), name), *steps]
         reserved = [path for path, given in named if given in _ENDS or given == _RULES]
         for path in reserved:
-            yield path, "cannot be named `end`, `handoff` or `rules`: these say where a flow goes."
+            yield path, said("cannot be named `end`, `handoff` or `rules`: these say where a flow goes.")
 
 
-def _repeated(named: Sequence[tuple[Path, str]], kind: str) -> Iterator[Fault]:
+def _repeated(named: Sequence[tuple[Path, str]], other: str) -> Iterator[Fault]:
     seen: set[str] = set()
     for path, name in named:
         if name in seen:
-            yield path, f"{quote(name)} is another {kind}'s already: choose another."
+            yield path, said("{name} is {other}'s already: choose another.", name=quote(name), other=other)
         seen.add(name)
 
 
@@ -87,11 +92,11 @@ def _target_faults(rule_set: schema.RuleSet) -> Iterator[Fault]:
     here = {name: {step.id for step in flow.steps if step.id} | _ENDS for name, flow in flows.items()}
     for path, part in walk(rule_set):
         if isinstance(part, schema.Action) and part.flow is not None and part.flow not in flows:
-            yield (*path, "flow"), unknown(part.flow, flows, "flow")
+            yield (*path, "flow"), unknown(part.flow, flows, said("flow"))
         steps = here[str(path[1])] if path[:1] == ("flows",) and len(path) > 1 else set()
         for where, target in _targets(part):
             if target not in flows and target not in steps:
-                kind = "step or flow" if steps else "flow"
+                kind = said("step or flow") if steps else said("flow")
                 yield (*path, *where), unknown(target, [*steps, *flows], kind)
 
 

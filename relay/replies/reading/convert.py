@@ -17,6 +17,7 @@ from relay.replies.reading import scalars, wording
 from relay.replies.reading.problems import Path, Problem, spell
 from relay.replies.reading.shapes import find_faults
 from relay.replies.reading.yaml_nodes import Entry, Items, Mapping, Node, Scalar, find_node
+from relay.replies.said import either, said
 from relay.replies.schema import RuleSet
 
 BROKEN: Any = object()
@@ -70,33 +71,34 @@ class Converter:
     def _(self, wanted: inspect.StrType, node: Scalar, path: Path) -> Any:
         text = node.text
         if wanted.min_length and len(text) < wanted.min_length:
-            return self._tell(node, path, "is empty: write a text.")
+            return self._tell(node, path, said("is empty: write a text."))
         if wanted.max_length is not None and len(text) > wanted.max_length:
-            return self._tell(
-                node, path, f"has {len(text)} characters; at most {wanted.max_length} are allowed."
+            detail = said(
+                "has {count} characters; at most {most} are allowed.", count=len(text), most=wanted.max_length
             )
+            return self._tell(node, path, detail)
         if wanted.pattern and not re.fullmatch(wanted.pattern, text):
+            meaning = wording.meaning_of(wanted.pattern)
             return self._tell(
-                node, path, f"{wording.quote(text)} is not {wording.meaning_of(wanted.pattern)}."
+                node, path, said("{text} is not {meaning}.", text=wording.quote(text), meaning=meaning)
             )
         return text
 
     @_read_as.register
     def _(self, wanted: inspect.BoolType, node: Scalar, path: Path) -> Any:
         flag = scalars.read_flag(node.text)
-        return (
-            self._tell(node, path, f"must be true or false, not {wording.quote(node.text)}.")
-            if flag is None
-            else flag
-        )
+        if flag is None:
+            detail = said("must be true or false, not {text}.", text=wording.quote(node.text))
+            return self._tell(node, path, detail)
+        return flag
 
     @_read_as.register
     def _(self, wanted: inspect.IntType, node: Scalar, path: Path) -> Any:
-        return self._read_number(wanted, scalars.read_integer(node.text), node, path, "a whole number")
+        return self._read_number(wanted, scalars.read_integer(node.text), node, path, said("a whole number"))
 
     @_read_as.register
     def _(self, wanted: inspect.FloatType, node: Scalar, path: Path) -> Any:
-        return self._read_number(wanted, scalars.read_number(node.text), node, path, "a number")
+        return self._read_number(wanted, scalars.read_number(node.text), node, path, said("a number"))
 
     def _read_number(
         self,
@@ -107,10 +109,10 @@ class Converter:
         words: str,
     ) -> Any:
         if number is None:
-            return self._tell(node, path, f"must be {words}, not {wording.quote(node.text)}.")
+            detail = said("must be {words}, not {text}.", words=words, text=wording.quote(node.text))
+            return self._tell(node, path, detail)
         if (wanted.ge is not None and number < wanted.ge) or (wanted.le is not None and number > wanted.le):
-            bounds = f"{wanted.ge} or more" if wanted.le is None else f"from {wanted.ge} to {wanted.le}"
-            return self._tell(node, path, f"must be {bounds}, not {node.text}.")
+            return self._tell(node, path, wording.out_of_bounds(node.text, wanted.ge, wanted.le))
         return number
 
     @_read_as.register
@@ -119,39 +121,48 @@ class Converter:
             if str(value) == node.text:
                 return value
         known = [str(value) for value in wanted.values]
-        return self._tell(
-            node,
-            path,
-            f"{wording.quote(node.text)} is not known here: write {wording.either(known)}.",
+        detail = said(
+            "{text} is not known here: write {known}.", text=wording.quote(node.text), known=either(known)
         )
+        return self._tell(node, path, detail)
 
     @_read_as.register
     def _(self, wanted: inspect.CustomType, node: Scalar, path: Path) -> Any:
         seconds = scalars.read_duration(node.text)
         if seconds is None:
-            return self._tell(
-                node,
-                path,
-                f"{wording.quote(node.text)} is no duration: write 30s, 5m, 1h30m or 7d (at most 365d).",
+            detail = said(
+                "{text} is no duration: write 30s, 5m, 1h30m or 7d (at most 365d).",
+                text=wording.quote(node.text),
             )
+            return self._tell(node, path, detail)
         return seconds
 
     @_read_as.register
     def _(self, wanted: inspect.DateTimeType, node: Scalar, path: Path) -> Any:
         instant = scalars.read_instant(node.text)
         if instant is None:
-            return self._tell(
-                node, path, f"{wording.quote(node.text)} is no date and time: write it as 2026-01-05T10:00."
+            detail = said(
+                "{text} is no date and time: write it as 2026-01-05T10:00.", text=wording.quote(node.text)
             )
+            return self._tell(node, path, detail)
         return instant
 
     @_read_as.register
     def _(self, wanted: inspect.ListType, node: Items, path: Path) -> Any:
         count = len(node.items)
         if wanted.min_length and count < wanted.min_length:
-            return self._tell(node, path, f"needs {wanted.min_length} or more, and has {count or 'none'}.")
+            least = wanted.min_length
+            detail = (
+                said("needs {least} or more, and has {count}.", least=least, count=count)
+                if count
+                else said("needs {least} or more, and has none.", least=least)
+            )
+            return self._tell(node, path, detail)
         if wanted.max_length is not None and count > wanted.max_length:
-            return self._tell(node, path, f"has {count} entries; at most {wanted.max_length} are allowed.")
+            detail = said(
+                "has {count} entries; at most {most} are allowed.", count=count, most=wanted.max_length
+            )
+            return self._tell(node, path, detail)
         read = [self.read(item, wanted.item_type, (*path, place)) for place, item in enumerate(node.items)]
         return BROKEN if any(value is BROKEN for value in read) else read
 
@@ -179,7 +190,7 @@ class Converter:
         present = {entry.key.text for entry in node.entries}
         for field in wanted.fields:
             if field.required and field.encode_name not in present:
-                self._tell(node, path, f"needs `{field.encode_name}`.")
+                self._tell(node, path, said("needs `{key}`.", key=field.encode_name))
                 complete = False
         if not complete or any(value is BROKEN for value in given.values()):
             return BROKEN
@@ -197,9 +208,8 @@ class Converter:
         for entry in node.entries:
             key = entry.key.text
             if key in first:
-                self._tell(
-                    entry.key, (*path, key), f"stands here a second time; the first is on line {first[key]}."
-                )
+                detail = said("stands here a second time; the first is on line {line}.", line=str(first[key]))
+                self._tell(entry.key, (*path, key), detail)
             else:
                 first[key] = entry.key.line
                 yield entry

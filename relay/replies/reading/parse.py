@@ -13,6 +13,7 @@ from msgspec import inspect
 from relay.replies.reading.convert import Converter, TooManyProblems
 from relay.replies.reading.problems import Path, Problem, RulesInvalid, spell
 from relay.replies.reading.yaml_nodes import Node, NotReadable, find_node, read_nodes
+from relay.replies.said import said
 from relay.replies.schema import RuleSet
 
 
@@ -36,7 +37,8 @@ def parse(text: str | bytes) -> tuple[RuleSet, Marks]:
         problem = Problem(line=error.line, column=error.column, path="", detail=error.detail)
         raise RulesInvalid([problem]) from None
     if root is None:
-        raise RulesInvalid([Problem(line=1, column=1, path="", detail="Is empty: begin with `version: 1`.")])
+        detail = said("Is empty: begin with `version: 1`.")
+        raise RulesInvalid([Problem(line=1, column=1, path="", detail=detail)])
     converter = Converter()
     try:
         rule_set = converter.read(root, _wanted())

@@ -15,6 +15,7 @@ from relay.replies.reading.calendar_names import zone_faults
 from relay.replies.reading.pattern_checks import PatternCheck
 from relay.replies.reading.problems import Path
 from relay.replies.reading.wording import quote, suggest, unknown
+from relay.replies.said import said
 from relay.replies.templates.render import check as check_template
 
 Fault: TypeAlias = tuple[Path, str]
@@ -54,10 +55,7 @@ def part_faults(rule_set: schema.RuleSet) -> Iterator[Fault]:
     for name, numbers in rule_set.lists.items():
         for place, number in enumerate(numbers):
             if not _is_phone(number):
-                yield (
-                    ("lists", name, place),
-                    f"{quote(number)} is no phone number: write it as +55 11 91234-5678.",
-                )
+                yield ("lists", name, place), _no_phone(number)
 
 
 def _holds_template(text: str, path: Path) -> bool:
@@ -78,33 +76,40 @@ def _faults_of(_part: Any, _rule_set: schema.RuleSet) -> Iterator[Fault]:
 def _(part: schema.Trigger, rule_set: schema.RuleSet) -> Iterator[Fault]:
     for place, name in enumerate(part.types or []):
         if name not in _types():
-            yield ("types", place), unknown(name, _types(), "message type")
+            yield ("types", place), unknown(name, _types(), said("message type"))
     for where, entry in _each(part.from_, ("from",)):
         if entry not in rule_set.lists and not _is_phone(entry):
             hint = suggest(entry, rule_set.lists) or "."
-            yield where, f"{quote(entry)} is neither a phone number nor one of `lists`{hint}"
+            yield (
+                where,
+                said(
+                    "{entry} is neither a phone number nor one of `lists`{hint}",
+                    entry=quote(entry),
+                    hint=hint,
+                ),
+            )
 
 
 @_faults_of.register
 def _(part: schema.Given, _rule_set: schema.RuleSet) -> Iterator[Fault]:
     if part.type not in _types():
-        yield ("type",), unknown(part.type, _types(), "message type")
+        yield ("type",), unknown(part.type, _types(), said("message type"))
     if not _is_phone(part.from_):
-        yield ("from",), f"{quote(part.from_)} is no phone number: write it as +55 11 91234-5678."
+        yield ("from",), _no_phone(part.from_)
     if part.at is not None and part.at.year not in _YEARS:
-        yield ("at",), f"is not between {_YEARS[0]} and {_YEARS[-1]}."
+        yield ("at",), said("is not between {first} and {last}.", first=_YEARS[0], last=_YEARS[-1])
     if (
         isinstance(part.http, dict)
         and part.http.keys() == {"status"}
         and part.http["status"] not in _STATUSES
     ):
-        yield ("http", "status"), "must be a status of HTTP, such as 500."
+        yield ("http", "status"), said("must be a status of HTTP, such as 500.")
 
 
 @_faults_of.register
 def _(part: schema.Reply, rule_set: schema.RuleSet) -> Iterator[Fault]:
     if part.template is not None and part.template not in rule_set.templates:
-        yield ("template",), unknown(part.template, rule_set.templates, "template")
+        yield ("template",), unknown(part.template, rule_set.templates, said("template"))
 
 
 @_faults_of.register
@@ -116,29 +121,32 @@ def _(part: schema.Time, _rule_set: schema.RuleSet) -> Iterator[Fault]:
 @_faults_of.register
 def _(part: schema.Action, _rule_set: schema.RuleSet) -> Iterator[Fault]:
     if part.wait is not None and part.wait > _WAIT_MOST_SECONDS:
-        yield ("wait",), "is more than 10m."
+        yield ("wait",), said("is more than {most}.", most="10m")
     if part.typing is not None and part.typing > _TYPING_MOST_SECONDS:
-        yield ("typing",), "is more than 60s."
+        yield ("typing",), said("is more than {most}.", most="60s")
 
 
 @_faults_of.register
 def _(part: schema.AgentAction, _rule_set: schema.RuleSet) -> Iterator[Fault]:
     if part.debounce > _WAIT_MOST_SECONDS:
-        yield ("debounce",), "is more than 10m."
+        yield ("debounce",), said("is more than {most}.", most="10m")
 
 
 @_faults_of.register
 def _(part: schema.HttpAction, _rule_set: schema.RuleSet) -> Iterator[Fault]:
     if not 0 < part.timeout <= _HTTP_MOST_SECONDS:
-        yield ("timeout",), f"must be more than 0 and at most {_HTTP_MOST_SECONDS}s: a contact is waiting."
+        yield (
+            ("timeout",),
+            said("must be more than 0 and at most {most}s: a contact is waiting.", most=_HTTP_MOST_SECONDS),
+        )
     if not _is_address(part.url):
-        yield ("url",), f"{quote(part.url)} is no address: write https://… (or http://…, or a template)."
+        yield ("url",), _no_address(part.url)
 
 
 @_faults_of.register
 def _(part: schema.MediaReply, _rule_set: schema.RuleSet) -> Iterator[Fault]:
     if part.url is not None and not _is_address(part.url):
-        yield ("url",), f"{quote(part.url)} is no address: write https://… (or http://…, or a template)."
+        yield ("url",), _no_address(part.url)
 
 
 def _each(given: str | list[str] | None, path: Path) -> Iterator[tuple[Path, str]]:
@@ -146,6 +154,14 @@ def _each(given: str | list[str] | None, path: Path) -> Iterator[tuple[Path, str
         yield path, given
     for place, text in enumerate(given if isinstance(given, list) else []):
         yield (*path, place), text
+
+
+def _no_phone(number: str) -> str:
+    return said("{number} is no phone number: write it as +55 11 91234-5678.", number=quote(number))
+
+
+def _no_address(url: str) -> str:
+    return said("{url} is no address: write https://… (or http://…, or a template).", url=quote(url))
 
 
 def _is_address(url: str) -> bool:

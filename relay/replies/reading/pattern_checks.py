@@ -12,6 +12,7 @@ import re2
 from relay.replies import schema
 from relay.replies.matching.regex import check_regex, options
 from relay.replies.reading.problems import Path
+from relay.replies.said import said
 
 Fault: TypeAlias = tuple[Path, str]
 
@@ -46,4 +47,6 @@ class PatternCheck:
         self._states += re2.compile(pattern.encode(errors="replace"), options(case=case)).programsize
         if self._states <= STATES_MOST:
             return None
-        return "All regular expressions up to this one are too large together: use smaller numbers in {…}, or fewer of them."
+        return said(
+            "All regular expressions up to this one are too large together: use smaller numbers in {{…}}, or fewer of them."
+        )

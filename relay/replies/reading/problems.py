@@ -6,6 +6,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from relay.model.errors import InvalidInput
+from relay.replies.said import joined, said
 
 Path: TypeAlias = tuple[str | int, ...]
 """Keys as they are written, and places in lists, from the top."""
@@ -23,7 +24,7 @@ class Problem(Struct, frozen=True, kw_only=True):
 
     @property
     def sentence(self) -> str:
-        return f"{self.path}: {self.detail}" if self.path else self.detail
+        return joined([self.path, self.detail], ": ") if self.path else self.detail
 
 
 class RulesInvalid(InvalidInput):
@@ -33,8 +34,11 @@ class RulesInvalid(InvalidInput):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         first, more = problems[0], len(problems) - 1
-        rest = f" (and {more} more)" if more else ""
-        super().__init__(f"Line {first.line}: {first.sentence}{rest}", path=first.path or None)
+        rest = said(" (and {more} more)", more=more) if more else ""
+        super().__init__(
+            said("Line {line}: {sentence}{rest}", line=str(first.line), sentence=first.sentence, rest=rest),
+            path=first.path or None,
+        )
         self.problems = list(problems)
 
 

@@ -19,6 +19,7 @@ from msgspec import Struct
 from relay.replies.reading.check import read_rules
 from relay.replies.reading.problems import Problem, RulesInvalid
 from relay.replies.reading.yaml_nodes import BYTES_MOST
+from relay.replies.said import said
 from relay.replies.schema import RuleSet
 
 _log = logging.getLogger(__name__)
@@ -96,7 +97,7 @@ class RuleFiles:
 
 
 def _refuse(path: Path, stamp: Stamp, namesake: Path) -> _Read:
-    detail = f"Has the same name as {namesake.name}: rename one of them."
+    detail = said("Has the same name as {name}: rename one of them.", name=namesake.name)
     problems = [Problem(line=1, column=1, path="", detail=detail)]
     _tell(path, problems)
     return _Read(stamp=stamp, good=None, problems=problems, namesake=namesake)
@@ -105,7 +106,7 @@ def _refuse(path: Path, stamp: Stamp, namesake: Path) -> _Read:
 def _tell(path: Path, problems: Sequence[Problem]) -> None:
     first = problems[0]
     fields = {"file": path.name, "line": first.line, "problems": len(problems)}
-    _log.error("rules.file_refused", extra={**fields, "reason": first.sentence})
+    _log.error("rules.file_refused", extra={**fields, "reason": str(first.sentence)})
 
 
 def find_rule_files(folder: Path) -> dict[Path, Stamp]:
@@ -139,5 +140,5 @@ def read_bounded(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(BYTES_MOST + 1)
     except OSError as error:
-        problem = Problem(line=1, column=1, path="", detail=f"Cannot be read: {error.strerror}.")
-        raise RulesInvalid([problem]) from None
+        detail = said("Cannot be read: {reason}.", reason=error.strerror)
+        raise RulesInvalid([Problem(line=1, column=1, path="", detail=detail)]) from None

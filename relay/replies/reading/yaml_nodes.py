@@ -14,6 +14,7 @@ import yaml
 from msgspec import Struct
 
 from relay.replies.reading.problems import Path
+from relay.replies.said import said
 
 BYTES_MOST = 256 * 1024
 NODES_MOST = 20_000
@@ -22,19 +23,28 @@ DEPTH_MOST = 20
 # libyaml's, which reads the same ten times as fast, wherever PyYAML was built with it.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _HINTS = (
-    ("mapping values are not allowed", 'A text that holds ": " needs quotes around it'),
+    ("mapping values are not allowed", said('A text that holds ": " needs quotes around it')),
     (
         "cannot start any token",
-        "A text that begins with @, ` or % needs quotes",
+        said("A text that begins with @, ` or % needs quotes"),
     ),
-    ("tab character", "Indent with spaces, not tabs"),
-    ("expected ','", "A bracket is opened and never closed, or a comma is missing"),
-    ("could not find expected ':'", "A colon is missing, or a text of several lines needs quotes or `|`"),
-    ("did not find expected key", "The indentation does not fit the line above, or a quote is not closed"),
-    ("did not find expected '-' indicator", "A list goes on only with `-`, in the same column"),
-    ("unknown escape character", "Within double quotes a backslash is written twice; use single quotes"),
-    ("unexpected end of stream", "A quote or a bracket is opened and never closed"),
-    ("node content", "A bracket is opened and never closed, or a comma stands where a value should"),
+    ("tab character", said("Indent with spaces, not tabs")),
+    ("expected ','", said("A bracket is opened and never closed, or a comma is missing")),
+    (
+        "could not find expected ':'",
+        said("A colon is missing, or a text of several lines needs quotes or `|`"),
+    ),
+    (
+        "did not find expected key",
+        said("The indentation does not fit the line above, or a quote is not closed"),
+    ),
+    ("did not find expected '-' indicator", said("A list goes on only with `-`, in the same column")),
+    (
+        "unknown escape character",
+        said("Within double quotes a backslash is written twice; use single quotes"),
+    ),
+    ("unexpected end of stream", said("A quote or a bracket is opened and never closed")),
+    ("node content", said("A bracket is opened and never closed, or a comma stands where a value should")),
 )
 
 
@@ -90,7 +100,7 @@ def read_nodes(source: str | bytes) -> Node | None:
         raise NotReadable(
             before.count("\n") + 1,
             1,
-            f"Holds a character that YAML does not allow (U+{_code(error.character):04X}).",
+            said("Holds a character that YAML does not allow (U+{code:04X}).", code=_code(error.character)),
         ) from None
 
 
@@ -112,16 +122,23 @@ def _decode(source: str | bytes) -> str:
         encoded = source.encode() if isinstance(source, str) else source
         text = encoded.decode("utf-8-sig")
     except UnicodeError:
-        raise NotReadable(1, 1, "Is not UTF-8 text. Save the file as UTF-8.") from None
+        raise NotReadable(1, 1, said("Is not UTF-8 text. Save the file as UTF-8.")) from None
     if len(encoded) > BYTES_MOST:
         raise NotReadable(
-            1, 1, f"Has {len(encoded)} bytes; at most {BYTES_MOST} are read. Split it into several rule sets."
+            1,
+            1,
+            said(
+                "Has {count} bytes; at most {most} are read. Split it into several rule sets.",
+                count=len(encoded),
+                most=BYTES_MOST,
+            ),
         )
     hidden = re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", text)
     if hidden:
         line = text.count("\n", 0, hidden.start()) + 1
         column = hidden.start() - text.rfind("\n", 0, hidden.start())
-        raise NotReadable(line, column, f"Holds a control character (U+{ord(hidden[0]):04X}): remove it.")
+        detail = said("Holds a control character (U+{code:04X}): remove it.", code=ord(hidden[0]))
+        raise NotReadable(line, column, detail)
     return text
 
 
@@ -132,7 +149,9 @@ def _code(character: Any) -> int:
 def _explain(error: yaml.MarkedYAMLError) -> str:
     problem = f"{error.problem or error.context}"
     hint = next((hint for part, hint in _HINTS if part in problem), None)
-    return f"Is not valid YAML. {hint} ({problem})." if hint else f"Is not valid YAML: {problem}."
+    if hint:
+        return said("Is not valid YAML. {hint} ({problem}).", hint=hint, problem=problem)
+    return said("Is not valid YAML: {problem}.", problem=problem)
 
 
 class _Builder:
@@ -148,7 +167,9 @@ class _Builder:
         next(self._events)  # the document ends
         after = next(self._events)
         if not isinstance(after, yaml.StreamEndEvent):
-            raise _refuse(after, "A second document begins here. One file holds one rule set: remove `---`.")
+            raise _refuse(
+                after, said("A second document begins here. One file holds one rule set: remove `---`.")
+            )
         return None if isinstance(root, Scalar) and not root.text and root.plain else root
 
     def _node(self, event: Any, depth: int) -> Node:
@@ -156,7 +177,7 @@ class _Builder:
         line, column = _place(event)
         if isinstance(event, yaml.ScalarEvent):
             if "\x00" in event.value:
-                raise _refuse(event, r"Holds the character \0, which cannot be kept: remove it.")
+                raise _refuse(event, said(r"Holds the character \0, which cannot be kept: remove it."))
             return Scalar(line=line, column=column, text=event.value, plain=not event.style)
         if isinstance(event, yaml.SequenceStartEvent):
             return Items(line=line, column=column, items=list(self._items(depth)))
@@ -165,15 +186,21 @@ class _Builder:
     def _refuse_what_rules_need_not(self, event: Any, depth: int) -> None:
         self._nodes += 1
         if self._nodes > NODES_MOST:
-            raise _refuse(event, f"More than {NODES_MOST} values: split this into several rule sets.")
+            raise _refuse(
+                event, said("More than {most} values: split this into several rule sets.", most=NODES_MOST)
+            )
         if depth > DEPTH_MOST:
-            raise _refuse(event, f"Nested more than {DEPTH_MOST} levels deep.")
+            raise _refuse(event, said("Nested more than {most} levels deep.", most=DEPTH_MOST))
         if isinstance(event, yaml.AliasEvent):
-            raise _refuse(event, f"Aliases (*{event.anchor}) are not read: write the value out.")
+            raise _refuse(
+                event, said("Aliases (*{name}) are not read: write the value out.", name=event.anchor)
+            )
         if event.anchor is not None:
-            raise _refuse(event, f"Anchors (&{event.anchor}) are not read: remove it.")
+            raise _refuse(event, said("Anchors (&{name}) are not read: remove it.", name=event.anchor))
         if event.tag is not None:
-            raise _refuse(event, f"Tags ({event.tag}) are not read: remove it, or put the text in quotes.")
+            raise _refuse(
+                event, said("Tags ({tag}) are not read: remove it, or put the text in quotes.", tag=event.tag)
+            )
 
     def _items(self, depth: int) -> Iterator[Node]:
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
@@ -184,7 +211,10 @@ class _Builder:
             key = self._node(event, depth + 1)
             if not isinstance(key, Scalar):
                 raise _refuse(
-                    event, 'A key has to be one word or text. A value with {{ … }} needs quotes: "{{ … }}".'
+                    event,
+                    said(
+                        'A key has to be one word or text. A value with {{{{ … }}}} needs quotes: "{{{{ … }}}}".'
+                    ),
                 )
             yield Entry(key=key, value=self._node(next(self._events), depth + 1))
 

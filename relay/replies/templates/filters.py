@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from urllib.parse import quote
 
+from relay.replies.said import said
 from relay.replies.templates.words import formatted, money_of, number_words
 from relay.replies.templates.work import TooMuch, Work, part_of, rank
 
@@ -176,7 +177,7 @@ class Filters(Work):
         if name is None:
             return items
         if name not in FILTERS or name == "map":
-            raise TooMuch(f"there is no filter {name} for map")
+            raise TooMuch(said("there is no filter {name} for map", name=name))
         apply = getattr(self, FILTERS[name])
         return [apply(item, *arguments) for item in items]
 
@@ -206,7 +207,7 @@ class Filters(Work):
     def make_range(self, start: int, stop: int | None = None, step: int = 1) -> list[int]:
         made = range(start) if stop is None else range(start, stop, step)
         if len(made) > _MAX_RANGE:
-            raise TooMuch(f"a range in it has more than {_MAX_RANGE:,} numbers")
+            raise TooMuch(said("a range in it has more than {most:,} numbers", most=_MAX_RANGE))
         self.charge(len(made))
         return list(made)
 

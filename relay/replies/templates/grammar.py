@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from relay.replies.said import said
 from relay.replies.templates.filters import FILTERS, FUNCTIONS, TESTS
 
 MAX_CHARACTERS = 8192
@@ -21,6 +22,7 @@ _WORDS = frozenset(
     {"and", "or", "not", "in", "is", "if", "else", "true", "false", "none", "True", "False", "None"}
 )
 _LITERALS = frozenset({"true", "false", "none", "True", "False", "None"})
+_PLAIN_LISTS = said("a list in brackets may hold texts and numbers only")
 _OPEN = re.compile(r"\{[{%#]")
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
@@ -55,18 +57,18 @@ class _Tag(NamedTuple):
 def check_grammar(source: str) -> None:
     """Raises `Refused`. What is merely wrong, minijinja says."""
     if len(source) > MAX_CHARACTERS:
-        raise Refused(f"it has more than {MAX_CHARACTERS:,} characters")
+        raise Refused(said("it has more than {most:,} characters", most=MAX_CHARACTERS))
     counts = {"+": 0}
     depth = loops = 0
     for tag in _iterate_tags(source):
         try:
             word = tag.tokens[0].text if tag.is_statement and tag.tokens else ""
             if tag.is_statement and word not in _STATEMENTS:
-                raise Refused(f"{{% {word} %}} is not available; only if and for are")
+                raise Refused(said("{{% {word} %}} is not available; only if and for are", word=word))
             depth += word in ("if", "for")
             loops += word == "for"
             if depth > _MAX_DEPTH:
-                raise Refused(f"more than {_MAX_DEPTH} if and for stand within each other")
+                raise Refused(said("more than {most} if and for stand within each other", most=_MAX_DEPTH))
             _TagCheck(
                 tag.tokens[1:] if word else tag.tokens, statement=word, counts=counts, in_loop=loops > 0
             ).run()
@@ -101,12 +103,14 @@ def _read_tag(source: str, at: int, end: str, line: int) -> tuple[list[_Token], 
             return tokens, at + 1 + len(end)
         found = _TOKEN.match(source, at)
         if found is None:
-            raise Refused(f"{end} is missing", line)
+            raise Refused(said("{end} is missing", end=end), line)
         kind, text = str(found.lastgroup), found.group()
         if text in ("{", "}", '"', "'"):
-            raise Refused(
-                "braces are not available within a tag" if text in "{}" else "a quote is not closed", line
+            is_brace = text in "{}"
+            detail = (
+                said("braces are not available within a tag") if is_brace else said("a quote is not closed")
             )
+            raise Refused(detail, line)
         if kind != "space":
             tokens.append(_Token(kind, text))
         at = found.end()
@@ -138,41 +142,41 @@ class _TagCheck:
         if name == "in":
             self._targets = False
         elif name == "recursive":
-            raise Refused("recursive is not available")
+            raise Refused(_not_available("recursive"))
         elif before == "|":
             if name not in FILTERS:
-                raise Refused(f"there is no filter {name}")
+                raise Refused(said("there is no filter {name}", name=name))
         elif before == "is" or (before == "not" and place > 1 and self._tokens[place - 2].text == "is"):
             if name not in TESTS and name != "not":
-                raise Refused(f"there is no test {name}")
+                raise Refused(said("there is no test {name}", name=name))
         elif before == "." and name.startswith("_"):
-            raise Refused(f"{name} is not available")
+            raise Refused(_not_available(name))
         if "list" in self._open and name not in _LITERALS:
-            raise Refused("a list in brackets may hold texts and numbers only")
+            raise Refused(_PLAIN_LISTS)
 
     def _sign(self, place: int, sign: str, before: _Token) -> None:
         if sign in "([":
             self._open.append(self._bracket(place, sign, before))
             if len(self._open) > _MAX_DEPTH:
-                raise Refused("too many brackets stand within each other")
+                raise Refused(said("too many brackets stand within each other"))
         elif sign in ")]":
             if not self._open:
-                raise Refused(f"{sign} closes nothing")
+                raise Refused(said("{sign} closes nothing", sign=sign))
             self._open.pop()
         elif "list" in self._open and sign not in (",", "-"):
-            raise Refused("a list in brackets may hold texts and numbers only")
+            raise Refused(_PLAIN_LISTS)
         else:
             self._operator(place, sign, before)
 
     def _operator(self, place: int, sign: str, before: _Token) -> None:
         if sign == "~":
-            raise Refused("~ is not available; write {{ a }}{{ b }}")
+            raise Refused(said("~ is not available; write {{{{ a }}}}{{{{ b }}}}"))
         if sign == "," and not self._targets and self._open[-1:] not in (["call"], ["list"]):
-            raise Refused("a comma stands where none can")
+            raise Refused(said("a comma stands where none can"))
         if sign == "+":
             self._counts["+"] += 1
             if self._counts["+"] > _MAX_SUMS:
-                raise Refused(f"+ stands in it more than {_MAX_SUMS} times")
+                raise Refused(said("+ stands in it more than {most} times", most=_MAX_SUMS))
         elif sign in ("*", "**"):
             self._product(place, sign, before)
 
@@ -180,7 +184,7 @@ class _TagCheck:
         is_value = before.kind in ("text", "number") or before.text in (")", "]")
         is_name = before.kind == "name" and before.text not in _WORDS
         if "list" in self._open:
-            raise Refused("a list in brackets may hold texts and numbers only")
+            raise Refused(_PLAIN_LISTS)
         if sign == "[":
             return "part" if is_value or is_name else "list"
         if not is_value and not is_name:
@@ -190,8 +194,9 @@ class _TagCheck:
             return "call"
         if is_name and called_by != "." and before.text in FUNCTIONS:
             return "call"
-        hint = f"; write {{{{ value|{before.text} }}}}" if before.text in FILTERS else ""
-        raise Refused(f"{before.text}(…) cannot be called{hint}")
+        if before.text in FILTERS:
+            raise Refused(said("{name}(…) cannot be called; write {{{{ value|{name} }}}}", name=before.text))
+        raise Refused(said("{name}(…) cannot be called", name=before.text))
 
     def _product(self, place: int, sign: str, before: _Token) -> None:
         after = self._tokens[place + 1] if place + 1 < len(self._tokens) else _Token("", "")
@@ -199,9 +204,17 @@ class _TagCheck:
         is_small = any(_is_small(token) for token in (before, after))
         if sign == "**" or self._in_loop or self._products > 1 or not is_small:
             raise Refused(
-                f"{sign} is available once, outside of loops, by a number up to {_MAX_FACTOR};"
-                " write {{ price|times(count) }}"
+                said(
+                    "{sign} is available once, outside of loops, by a number up to {most};"
+                    " write {{{{ price|times(count) }}}}",
+                    sign=sign,
+                    most=_MAX_FACTOR,
+                )
             )
+
+
+def _not_available(name: str) -> str:
+    return said("{name} is not available", name=name)
 
 
 def _is_small(token: _Token) -> bool:

@@ -14,6 +14,7 @@ import minijinja
 import msgspec
 
 from relay.model.errors import RelayError
+from relay.replies.said import Said, said
 from relay.replies.templates.filters import FILTERS, Filters
 from relay.replies.templates.grammar import Refused, check_grammar
 from relay.replies.templates.values import values_of
@@ -58,7 +59,7 @@ class Templates:
     def render_named(self, name: str, values: Mapping[str, Any]) -> str:
         source = self._named.get(name)
         if source is None:
-            raise TemplateFailed(f'There is no template "{name}" in this rule set.')
+            raise TemplateFailed(said('There is no template "{name}" in this rule set.', name=name))
         return self.render(source, values)
 
     def render_all(self, value: Any, values: Mapping[str, Any]) -> Any:
@@ -158,14 +159,15 @@ def _guarded(render: Callable[[], Any]) -> Any:
         # What minijinja's Python part calls a panic is none of Exception; only this tells it from ^C.
         if type(error).__name__ != "PanicException":
             raise
-        raise TemplateFailed("The template failed within minijinja.") from None
+        raise TemplateFailed(said("The template failed within minijinja.")) from None
 
 
 def _failed(error: BaseException) -> TemplateFailed:
-    line, detail = 0, "it cannot be rendered"
+    line = 0
+    detail: str = said("it cannot be rendered")
     match error:
         case minijinja.TemplateError(kind="OutOfFuel"):
-            line, detail = error.line or 0, "it takes too many steps"
+            line, detail = error.line or 0, said("it takes too many steps")
         case minijinja.TemplateError():
             line, detail = error.line or 0, error.detail or error.message
         case Refused():
@@ -173,17 +175,21 @@ def _failed(error: BaseException) -> TemplateFailed:
         case TooMuch():
             detail = error.detail
         case RecursionError():
-            detail = "its values are nested too deeply"
+            detail = said("its values are nested too deeply")
         case TypeError() | ValueError():
-            detail = "a filter was given what it cannot take"
+            detail = said("a filter was given what it cannot take")
         case _:
             pass
-    place = f" in line {line}" if line else ""
-    return TemplateFailed(f"The template fails{place}: {detail.rstrip('.')}.")
+    reason = detail if isinstance(detail, Said) else detail.rstrip(".")
+    if line:
+        return TemplateFailed(said("The template fails in line {line}: {reason}.", line=line, reason=reason))
+    return TemplateFailed(said("The template fails: {reason}.", reason=reason))
 
 
 def _too_long() -> TemplateFailed:
-    return TemplateFailed(f"The template makes a text of more than {MAX_OUTPUT_CHARACTERS:,} characters.")
+    return TemplateFailed(
+        said("The template makes a text of more than {most:,} characters.", most=MAX_OUTPUT_CHARACTERS)
+    )
 
 
 def _is_template(source: str) -> bool:
@@ -214,7 +220,9 @@ def _plain(value: Any) -> Any:
     try:
         made = msgspec.json.encode(value)
     except (TypeError, ValueError, RecursionError):
-        raise TemplateFailed("The template makes a value that is not JSON.") from None
+        raise TemplateFailed(said("The template makes a value that is not JSON.")) from None
     if len(made) > _MAX_VALUE_BYTES:
-        raise TemplateFailed(f"The template makes a value of more than {_MAX_VALUE_BYTES:,} bytes.")
+        raise TemplateFailed(
+            said("The template makes a value of more than {most:,} bytes.", most=_MAX_VALUE_BYTES)
+        )
     return msgspec.json.decode(made)

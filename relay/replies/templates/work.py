@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from relay.replies.said import said
 from relay.replies.templates.words import formatted, language_of
 
 ALLOWANCE = 200_000
@@ -43,14 +44,14 @@ class Work:
     def charge(self, size: int) -> None:
         self._left -= size + 1
         if self._left < 0:
-            raise TooMuch("it does too much work")
+            raise TooMuch(said("it does too much work"))
 
     def output(self, value: Any) -> str:
         """What a `{{ }}` writes; minijinja's finalizer."""
         shown = value if isinstance(value, str) else self._text(value)
         self._output_left -= len(shown)
         if self._output_left < 0:
-            raise TooMuch("its text is too long")
+            raise TooMuch(said("its text is too long"))
         return shown
 
     def _text(self, value: Any) -> str:
@@ -58,7 +59,7 @@ class Work:
         shown = value if isinstance(value, str) else self._shown(value)
         self.charge(len(shown))
         if len(shown) > _MAX_TEXT:
-            raise TooMuch("a text in it is too long")
+            raise TooMuch(said("a text in it is too long"))
         return shown
 
     def _shown(self, value: Any) -> str:
@@ -84,7 +85,7 @@ class Work:
         try:
             made = msgspec.json.encode(value).decode()
         except (TypeError, ValueError) as error:
-            raise TooMuch("a value in it is not JSON") from error
+            raise TooMuch(said("a value in it is not JSON")) from error
         self.charge(len(made))
         return made
 
