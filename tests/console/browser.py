@@ -10,14 +10,18 @@ await desk.shoot("sessions")       into docs/images, when RELAY_SHOTS=1 is set
 desk.troubles                      errors of the console, of scripts, of the policy: a test with any fails
 """
 
+import io
 import json
 import os
 import re
 import shutil
+import struct
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import av
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, ConsoleMessage, Locator, Page, expect
 
@@ -146,7 +150,26 @@ class Desk:
             return
         IMAGES.mkdir(parents=True, exist_ok=True)
         path = IMAGES / f"console-{name}-{self.language}-{self.theme}.png"
-        await self.page.screenshot(path=path, animations="disabled", caret="hide")
+        path.write_bytes(_pack(await self.page.screenshot(animations="disabled", caret="hide")))
+
+
+def _pack(png: bytes) -> bytes:
+    """The same picture in fewer bytes: browsers pack in a hurry, and what is flat packs best as it is."""
+    with av.open(io.BytesIO(png), mode="r") as picture:
+        frame = next(picture.decode(video=0)).reformat(format="rgb24")
+    plane = frame.planes[0]
+    pixels = memoryview(plane)
+    starts = range(0, frame.height * plane.line_size, plane.line_size)
+    rows = b"".join(b"\0" + pixels[start : start + frame.width * 3] for start in starts)
+    parts = (
+        (b"IHDR", struct.pack(">IIBBBBB", frame.width, frame.height, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows, 9)),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(part)) + kind + part + struct.pack(">I", zlib.crc32(kind + part))
+        for kind, part in parts
+    )
 
 
 def _themes() -> Iterator[Theme]:

@@ -40,13 +40,11 @@ async def test_a_session_is_made_and_linked(desk: Desk, company: Company) -> Non
     await desk.button("sessions.create").first.click()
     dialog = desk.dialog()
     await desk.check()
-    await desk.shoot("session-new")
     await desk.field("sessions.name", within=dialog).fill("Balcão")
     await dialog.get_by_role("radio", name=desk.words("sessions.engine.sandbox")).check()
     await desk.button("sessions.create.button").click()
     await expect(dialog.get_by_role("img", name=desk.words("sessions.connect.qrAlt"))).to_be_visible()
     await expect(dialog.get_by_text(re.compile(r"0:0\d"))).to_be_visible()
-    await desk.shoot("session-qr")
     await desk.check()
     await desk.button("sessions.simulate", within=dialog).click()
     await expect(
@@ -62,7 +60,6 @@ async def test_a_session_is_made_and_linked(desk: Desk, company: Company) -> Non
     digits = session["phone"]
     assert re.sub(r"\D", "", await connected.inner_text()).startswith(digits)
     await expect(connected.get_by_text(desk.words("sessions.sentOf", sent=0, budget=200))).to_be_visible()
-    await desk.shoot("sessions")
 
 
 async def test_codes_renew_and_a_new_one_is_one_press_away(desk: Desk, company: Company) -> None:
@@ -101,7 +98,6 @@ async def test_a_pairing_code_in_place_of_the_picture(desk: Desk, company: Compa
     await number.press("Enter")
     await expect(desk.page.locator(".pairing-code")).to_have_text(re.compile(r"^[0-9A-Z]{4}-[0-9A-Z]{4}$"))
     await desk.check()
-    await desk.shoot("session-pairing")
     await desk.button("sessions.simulate", within=desk.dialog()).click()
     await desk.button("sessions.connect.done").click()
     assert (await the_session(company))["phone"] == "5511912345678"
@@ -147,7 +143,6 @@ async def test_settings(desk: Desk, company: Company) -> None:
     await desk.go("sessions")
     await desk.button("sessions.settingsOf", name="Loja").click()
     await desk.check()
-    await desk.shoot("session-settings")
     await desk.field("sessions.name", within=desk.dialog()).fill("Loja Centro")
     await desk.field("sessions.limits.perDay").fill("350")
     await desk.field("sessions.limits.pace").check()
@@ -235,7 +230,6 @@ async def test_on_a_phones_screen_by_keyboard(open_desk: OpenDesk, company: Comp
     await desk.sign_in(company.key)
     await desk.go("sessions")
     await desk.check()
-    await desk.shoot("sessions-phone")
     settings = desk.button(
         "sessions.settingsOf", name="Loja com um nome bem comprido para caber em um celular"
     )

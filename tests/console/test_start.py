@@ -29,7 +29,6 @@ async def test_three_steps_to_a_bot_that_answers(
     await desk.button("start.session.button").click()
     await desk.button("start.phone.button").click()
     await desk.check()
-    await desk.shoot("start")
     await desk.button("start.bot.button").click()
     chat = desk.page.get_by_role("log")
     for said, answer in TALK[language]:
@@ -38,7 +37,6 @@ async def test_three_steps_to_a_bot_that_answers(
         await expect(chat.get_by_text(answer)).to_be_visible()
     assert time.monotonic() - started < 120
     await desk.check()
-    await desk.shoot("first-answer")
     await desk.page.reload()
     await expect(desk.page.get_by_text(desk.words("start.count.connected"), exact=True)).to_be_visible()
     await desk.check()
@@ -72,7 +70,6 @@ async def test_at_a_glance(desk: Desk, company: Company) -> None:
     await desk.sign_in(company.key)
     await expect(desk.page.locator(".count.connected .figure")).to_have_text("1")
     await desk.check()
-    await desk.shoot("overview")
     await company.client.post("/api/v1/whatsapp/sessions", json={"name": "B", "engine": "sandbox"})
     await expect(desk.page.locator(".count.connecting .figure")).to_have_text("1")
     await desk.page.get_by_role("link", name=desk.words("start.again")).click()
