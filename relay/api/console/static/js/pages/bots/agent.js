@@ -20,13 +20,14 @@ export async function showAgent(container, id, { signal }) {
   const agent = await api.get(`agents/${id}`, {}, { signal });
   const head = h('div');
   const list = await calls(id, { signal });
+  const used = await usage({ signal });
   drawHead(head, agent, { signal });
   replace(container,
     h('p', { class: 'bot-back' }, h('a', { href: href('bots', 'agents') }, icon('left'), t('bots.agents.back'))),
     head,
     h('div', { class: 'bot-bench even' },
-      tryBox(agent, { signal, onAnswer: () => list.look() }),
-      h('div', { class: 'stack' }, list.element, await usage({ signal }))));
+      tryBox(agent, { signal, onAnswer: () => { list.look(); used.look(); } }),
+      h('div', { class: 'stack' }, list.element, used.element)));
 }
 
 function drawHead(head, agent, { signal }) {

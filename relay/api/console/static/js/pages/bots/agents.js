@@ -16,7 +16,7 @@ import { usage } from './usage.js';
 export async function showAgents(content, { signal, actions }) {
   const view = { content, signal, agents: [] };
   for await (const page of api.all('agents', 'agents', {}, { signal })) view.agents.push(...page);
-  view.usage = view.agents.length > 0 && await usage({ signal });
+  view.usage = view.agents.length > 0 && (await usage({ signal })).element;
   replace(actions, newButton(view));
   draw(view);
 }

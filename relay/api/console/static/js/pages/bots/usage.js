@@ -1,20 +1,28 @@
-/* What the company's agents have used in the last days, against what a day allows. */
+/* What the company's agents have used in the last days, against what a day allows: await usage({signal}) → {element, look()}. */
 
 import { api } from '../../api.js';
-import { h } from '../../dom.js';
+import { h, replace } from '../../dom.js';
 import { date, number, t } from '../../i18n.js';
 
 const DAYS = 14;
 
 export async function usage({ signal }) {
-  const { days, callsPerDay, tokensPerDay } = await api.get('agents/usage', { days: DAYS }, { signal });
+  const element = h('section', { class: 'card stack', 'aria-label': t('bots.usage') });
+  const look = async () => replace(element, parts(await api.get('agents/usage', { days: DAYS }, { signal })));
+  await look();
+  // What is on show stays where it fails.
+  return { element, look: () => look().catch((error) => { if (!['AbortError', 'ApiError'].includes(error.name)) throw error; }) };
+}
+
+function parts({ days, callsPerDay, tokensPerDay }) {
   const today = new Date().toISOString().slice(0, 10);
   const used = days.find(({ day }) => day === today) ?? { calls: 0, tokens: 0 };
-  return h('section', { class: 'card stack', 'aria-label': t('bots.usage') },
+  return [
     h('h2', {}, t('bots.usage')),
     h('div', { class: 'fields' },
       meter(t('bots.usage.calls'), used.calls, callsPerDay), meter(t('bots.usage.tokens'), used.tokens, tokensPerDay)),
-    days.length > 0 ? bars(days) : h('p', { class: 'soft small' }, t('bots.usage.none')));
+    days.length > 0 ? bars(days) : h('p', { class: 'soft small' }, t('bots.usage.none')),
+  ];
 }
 
 function meter(label, used, most) {
