@@ -9,6 +9,7 @@
     api.url(path, query)                         an address for <img>, <audio>, <a download>, EventSource
         options: {query, type, accept, signal, idempotencyKey}
 
+    What the server says to people comes in the language of i18n.js, where it has one.
     Every path is encoded by its caller: `whatsapp/sessions/${encodeURIComponent(id)}` where an id may hold odd letters.
     An operator's chosen company goes along as `companyId` in the query by itself. Bodies that name a company (sessions,
     keys, endpoints, agents, rules/explain) add it: {...api.owner(), name}.
@@ -17,6 +18,8 @@
     401 on any call but the sign-in's own ends the shell: api.whenSignedOut(callback).
     newId() → a random text for `idempotencyKey`.
 */
+
+import { language } from './i18n.js';
 
 const ROOT = new URL('api/v1/', document.baseURI);
 // The sign-in's own, which say who is there; and what belongs to no company.
@@ -69,7 +72,7 @@ export function newId() {
 }
 
 async function call(method, path, body, { query, type, accept = 'application/json', signal, idempotencyKey } = {}) {
-  const headers = { Accept: accept };
+  const headers = { Accept: accept, 'Accept-Language': language() };
   if (method !== 'GET') headers['X-Relay-Console'] = '1';
   if (idempotencyKey) headers['Idempotency-Key'] = idempotencyKey;
   const isRaw = typeof body === 'string' || body instanceof Blob;

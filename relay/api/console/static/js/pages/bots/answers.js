@@ -44,7 +44,7 @@ function aside(draw, words) {
 
 function silence({ verdict, notes }) {
   const guard = notes.find(({ code }) => code.startsWith('guard.'));
-  if (verdict === 'guarded' && guard) return aside('pause', h('span', {}, t('bots.sim.guarded'), ' ', reason(guard)));
+  if (verdict === 'guarded' && guard) return aside('pause', h('span', {}, t('bots.sim.guarded'), ' ', guard.detail));
   return aside('info', verdict === 'none' ? t('bots.sim.nothing') : t('bots.sim.quiet'));
 }
 
@@ -65,13 +65,6 @@ function drawNote(note) {
     icon(note.fired ? 'check' : 'close'),
     h('span', {},
       name && h('strong', {}, name), from && from !== DRAFT && h('span', { class: 'soft' }, ` (${from})`), name && ' ',
-      h('span', {}, reason(note))),
+      h('span', {}, note.detail)),
   ];
-}
-
-/** What kind of reason it is, in the reader's language; then the server's own sentence, which quotes the rule. */
-function reason({ code, detail }) {
-  const key = `bots.reason.${code}`;
-  if (code === 'fired') return t(key);
-  return [has(key) && `${t(key)} `, h('span', { class: has(key) && 'soft', lang: 'en' }, detail)];
 }

@@ -31,7 +31,7 @@ function summaryOf({ kind, rules, flows, tests, errors, error }) {
 function row({ line, column, path, detail, test }, kind, { goTo, lineOf }) {
   const at = kind === 'tests' ? lineOf(test) : line;
   const where = kind === 'tests' ? t('bots.check.test', { name: test }) : t('bots.check.line', { line: String(line) });
-  const words = [icon('alert'), h('span', {}, h('strong', {}, where), ' ', path && [h('code', {}, path), ' '], h('span', { lang: 'en' }, detail))];
+  const words = [icon('alert'), h('span', {}, h('strong', {}, where), ' ', path && [h('code', {}, path), ' '], h('span', {}, detail))];
   return at
     ? h('button', { type: 'button', class: 'quiet bot-problem', onclick: () => goTo(at, column ?? 1) }, words)
     : h('div', { class: 'bot-problem' }, words);
