@@ -18,7 +18,7 @@ from relay.model.errors import ConfigError
 from relay.model.message import MessageType
 from relay.replies import schema
 from relay.replies.book import Book, compile_set, make_book
-from relay.replies.outcome import Emitted, Outcome
+from relay.replies.outcome import Emitted, Outcome, Planned
 from relay.replies.reading.check import check as check_rules
 from relay.replies.reading.check import read_rules
 from relay.replies.reading.json_schema import make_schema
@@ -28,6 +28,7 @@ from relay.replies.reading.rule_files import find_rule_files, read_bounded
 from relay.replies.reading.scalars import read_anything, read_instant
 from relay.replies.reading.yaml_nodes import Scalar
 from relay.replies.rule_tests import run_tests, text_of
+from relay.replies.said import Language, in_language, joined, said
 from relay.replies.trial import Trial
 
 _NOTE_COLUMNS = {"RULE": "rule", "RESULT": "code", "WHY": "detail"}
@@ -47,11 +48,16 @@ def check(arguments: argparse.Namespace, config: Config) -> int:
             rules = _read(path, config)
         except RulesInvalid as error:
             wrong = True
-            _say_problems(path, error)
+            _say_problems(path, error, arguments.language)
         else:
-            say(
-                f"{_shown(path)}: right (rules {len(rules.rules)}, flows {len(rules.flows)}, tests {len(rules.tests)})"
+            right = said(
+                "{file}: right (rules {rules}, flows {flows}, tests {tests})",
+                file=_shown(path),
+                rules=len(rules.rules),
+                flows=len(rules.flows),
+                tests=len(rules.tests),
             )
+            say(in_language(right, arguments.language))
     return int(wrong)
 
 
@@ -63,15 +69,16 @@ def test(arguments: argparse.Namespace, config: Config) -> int:
             results = run_tests(_read(path, config), path.stem)
         except RulesInvalid as error:
             wrong = True
-            _say_problems(path, error)
+            _say_problems(path, error, arguments.language)
             continue
         for result in results:
             wrong |= not result.passed
-            say(f"{_shown(path)}: {plain(result.name)}: {'passed' if result.passed else 'FAILED'}")
+            outcome = in_language(said("passed") if result.passed else said("FAILED"), arguments.language)
+            say(f"{_shown(path)}: {plain(result.name)}: {outcome}")
             for sentence in result.problems:
-                say(f"    {plain(sentence)}")
+                say(f"    {plain(in_language(sentence, arguments.language))}")
         if not results:
-            note(f"{_shown(path)} has no tests.")
+            note(in_language(said("{file} has no tests.", file=_shown(path)), arguments.language))
     return int(wrong)
 
 
@@ -103,7 +110,7 @@ def explain(arguments: argparse.Namespace, config: Config) -> int:
             say("")
             given.pop("at", None)
         outcome = trial.say(schema.Given(text=text, **given))
-        _say_outcome(text, outcome)
+        _say_outcome(text, outcome, arguments.language)
     return 0
 
 
@@ -118,7 +125,7 @@ def read_own(path: Path) -> bytes:
         content = read_bounded(path)
         read_rules(content, operator=False)
     except RulesInvalid as error:
-        _say_problems(path, error)
+        _say_problems(path, error, "en")
         raise FileRefused(f"{_shown(path)} has mistakes; nothing was sent.") from None
     return content
 
@@ -151,11 +158,11 @@ def _book(arguments: argparse.Namespace, config: Config) -> Book:
         try:
             rules = _read(path, config)
         except RulesInvalid as error:
-            _say_problems(path, error)
+            _say_problems(path, error, arguments.language)
             refused = True
             continue
         if not rules.enabled:
-            note(f"{_shown(path)} is not enabled.")
+            note(in_language(said("{file} is not enabled.", file=_shown(path)), arguments.language))
             continue
         if arguments.session is None:
             rules = structs.replace(rules, sessions=[])
@@ -170,56 +177,68 @@ def _value(text: str) -> Any:
     return read_anything(Scalar(line=1, column=1, text=text, plain=True))
 
 
-def _say_problems(path: Path, error: RulesInvalid) -> None:
+def _say_problems(path: Path, error: RulesInvalid, language: Language) -> None:
     for problem in error.problems:
-        say(f"{_shown(path)}:{problem.line}:{problem.column}: {plain(problem.sentence)}")
+        sentence = in_language(problem.sentence, language)
+        say(f"{_shown(path)}:{problem.line}:{problem.column}: {plain(sentence)}")
 
 
 def _shown(path: Path) -> str:
     return plain(str(path))
 
 
-def _say_outcome(text: str, outcome: Outcome) -> None:
+def _say_outcome(text: str, outcome: Outcome, language: Language) -> None:
     say(f"> {plain(text)}")
     rows = [
         {
             "rule": "/".join(name for name in (one.rule_set, one.rule or one.flow, one.step) if name),
             "code": one.code,
-            "detail": one.detail,
+            "detail": in_language(one.detail, language),
         }
         for one in outcome.notes
     ]
     say_table(rows, _NOTE_COLUMNS)
-    for line in _lines(outcome) or ["The bot says and does nothing."]:
-        say(line)
+    for line in _lines(outcome) or [said("The bot says and does nothing.")]:
+        say(in_language(line, language))
 
 
 def _lines(outcome: Outcome) -> list[str]:
     """What comes of it, one thing a line."""
     return [
-        *(line for one in outcome.messages for line in _said("says", one.type, text_of(one))),
-        *(line for one in outcome.shadow for line in _said("would say (shadow)", one.type, text_of(one))),
-        *(f"sets {plain(name)} to {cell(value)}" for name, value in outcome.set.items()),
-        *(f"forgets {plain(name)}" for name in outcome.unset),
-        *(f"tags {plain(tag)}" for tag in outcome.tag),
-        *(f"untags {plain(tag)}" for tag in outcome.untag),
-        *([f"hands to the agent {plain(outcome.agent.agent)}"] if outcome.agent else []),
+        *(line for one in outcome.messages for line in _spoken(said("says"), one)),
+        *(line for one in outcome.shadow for line in _spoken(said("would say (shadow)"), one)),
+        *(
+            said("sets {name} to {value}", name=plain(name), value=cell(value))
+            for name, value in outcome.set.items()
+        ),
+        *(said("forgets {name}", name=plain(name)) for name in outcome.unset),
+        *(said("tags {tag}", tag=plain(tag)) for tag in outcome.tag),
+        *(said("untags {tag}", tag=plain(tag)) for tag in outcome.untag),
+        *([said("hands to the agent {name}", name=plain(outcome.agent.agent))] if outcome.agent else []),
         *(_event(event) for event in outcome.events),
-        *(["goes on where it paused"] if outcome.resume else []),
-        *([f"waits for an answer in {outcome.flow.flow}, step {outcome.flow.step}"] if outcome.flow else []),
-        *(["ends the flow"] if outcome.end_flow and outcome.cause.flow and not outcome.flow else []),
+        *([said("goes on where it paused")] if outcome.resume else []),
+        *_flow(outcome),
     ]
 
 
-def _said(verb: str, kind: str, text: str) -> Iterator[str]:
-    first, *rest = text.split("\n")
-    yield f"{verb}{'' if kind == 'text' else f' ({kind})'}: {plain(first)}"
+def _flow(outcome: Outcome) -> Iterator[str]:
+    flow = outcome.flow
+    if flow:
+        yield said("waits for an answer in {flow}, step {step}", flow=flow.flow, step=flow.step)
+    elif outcome.end_flow and outcome.cause.flow:
+        yield said("ends the flow")
+
+
+def _spoken(verb: str, message: Planned) -> Iterator[str]:
+    first, *rest = text_of(message).split("\n")
+    kind = "" if message.type == "text" else f" ({message.type})"
+    yield joined([verb, f"{kind}: {plain(first)}"], "")
     yield from (f"    {plain(line)}" for line in rest)
 
 
 def _event(event: Emitted) -> str:
     if event.type == "automation.handoff":
-        return "calls a person"
+        return said("calls a person")
     if event.type == "automation.paused":
-        return f"keeps quiet until {event.data['until']:%Y-%m-%d %H:%M} UTC"
-    return f"emits {plain(str(event.data.get('name', event.type)))}"
+        return said("keeps quiet until {until:%Y-%m-%d %H:%M} UTC", until=event.data["until"])
+    return said("emits {name}", name=plain(str(event.data.get("name", event.type))))

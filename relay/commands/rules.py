@@ -16,6 +16,7 @@ from relay.commands.options import Commands, Handler, Options, add_yes, calling,
 from relay.commands.output import note, plain, say_json
 from relay.config import Config
 from relay.logs import say
+from relay.replies.said import LANGUAGES
 
 _COLUMNS = {"NAME": "name", "VERSION": "version", "NOTE": "note", "IN FORCE SINCE": "updatedAt"}
 _VERSION_COLUMNS = {"VERSION": "version", "NOTE": "note", "CREATED": "createdAt"}
@@ -38,17 +39,25 @@ def _add_local(actions: Commands, options: Options) -> None:
     files.add_argument(
         "files", nargs="*", type=Path, metavar="FILE", help="rule files (default: those of rules.folder)"
     )
+    words = argparse.ArgumentParser(add_help=False)
+    words.add_argument(
+        "--language", choices=LANGUAGES, default="en", help="of what is said about them (default: en)"
+    )
     check = actions.add_parser(
-        "check", parents=[options.settings, files], help="say what is wrong in rule files, line by line"
+        "check",
+        parents=[options.settings, files, words],
+        help="say what is wrong in rule files, line by line",
     )
     check.set_defaults(run=_local("check"))
 
-    test = actions.add_parser("test", parents=[options.settings, files], help="run the tests in rule files")
+    test = actions.add_parser(
+        "test", parents=[options.settings, files, words], help="run the tests in rule files"
+    )
     test.set_defaults(run=_local("test"))
 
     explain = actions.add_parser(
         "explain",
-        parents=[options.settings],
+        parents=[options.settings, words],
         help="show what the bot would answer, and why each rule did or did not fire",
     )
     explain.add_argument(

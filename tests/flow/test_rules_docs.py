@@ -41,13 +41,15 @@ async def typed(relay: Relay, folder: Path, blocks: list[str]) -> tuple[int, str
 
 
 @pytest.mark.parametrize(
-    ("page", "answer", "version"),
+    ("page", "answer", "version", "handoff"),
     [
-        ("rules.md", "We are open from 9 to 18", "first"),
-        ("rules.pt-BR.md", "Abrimos das 9h às 18h", "primeiro"),
+        ("rules.md", "We are open from 9 to 18", "first", "calls a person"),
+        ("rules.pt-BR.md", "Abrimos das 9h às 18h", "primeiro", "chama uma pessoa"),
     ],
 )
-async def test_a_newcomer_gets_an_answer(tmp_path: Path, page: str, answer: str, version: str) -> None:
+async def test_a_newcomer_gets_an_answer(
+    tmp_path: Path, page: str, answer: str, version: str, handoff: str
+) -> None:
     """Block by block: connected, checked, tested, explained, pushed, written to, answered, changed, taken back."""
     *before, look, change = quick_start(page)
     fill_in, prepare = before[:2]
@@ -56,7 +58,8 @@ async def test_a_newcomer_gets_an_answer(tmp_path: Path, page: str, answer: str,
         assert code == 0, shown
         assert f"{version} is in force as version 1: rules 2, flows 0, tests 1." in shown
         assert "FAILED" not in shown
-        assert "calls a person" in shown
+        assert "FALHOU" not in shown
+        assert handoff in shown
         again = [fill_in, prepare.partition("call -X")[0]]
 
         async def answered() -> bool:

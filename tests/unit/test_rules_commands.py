@@ -105,6 +105,31 @@ def test_explain_says_what_and_why(folder: Path) -> None:
     assert lines[12] == "calls a person"
 
 
+def test_all_three_speak_portuguese(folder: Path) -> None:
+    """With `--language pt-BR`; without it every line is English, as programs may read it."""
+    language = ("--language", "pt-BR")
+    checked = relay(folder, "check", *language)[1]
+    assert checked == [
+        relay(folder, "check")[1][0]
+        .replace("right (rules", "certo (regras")
+        .replace("flows", "fluxos")
+        .replace("tests", "testes")
+    ]
+    assert relay(folder, "test", *language)[1] == ["rules/shop.yaml: an order: passou"]
+    explained = relay(folder, "explain", *language, "--text", "Pedido 42")[1]
+    assert explained[2].split(maxsplit=2)[2] == "A regra disparou."
+    assert explained[3:6] == ["diz: Pedido 42", "    Obrigado", "guarda 42 em last"]
+    (folder / "rules" / "shop.yaml").write_text("version: 1\ntenants: ['*']\nruels: []\n")
+    place = "rules/shop.yaml:3:1: ruels: "
+    for action in (["check"], ["test"], ["explain", "--text", "oi"]):
+        code, lines, _ = relay(folder, *action, *language)
+        assert (code, lines) == (
+            1,
+            [f"{place}não é uma chave de um conjunto de regras; você quis dizer `rules`?"],
+        )
+        assert relay(folder, *action)[1] == [f"{place}is no key of a rule set; did you mean `rules`?"]
+
+
 def test_explain_takes_what_was_before(folder: Path) -> None:
     """Variables are read as in a file: 3 is a number."""
     words = (

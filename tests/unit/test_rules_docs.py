@@ -19,7 +19,9 @@ from relay.replies import actions, decide, flows, rule_tests, schema
 from relay.replies.matching import regex as match_regex
 from relay.replies.reading import yaml_nodes
 from relay.replies.reading.check import read_rules
+from relay.replies.reading.problems import RulesInvalid
 from relay.replies.rule_tests import run_tests, text_of
+from relay.replies.said import in_language
 from relay.replies.templates.filters import FILTERS
 from relay.replies.trial import Trial
 from relay.store import rule_sets
@@ -84,6 +86,19 @@ def given(example: str) -> schema.Given:
 
 def fires(rules: schema.RuleSet, example: str) -> bool:
     return bool(Trial.of(rules, name="page").say(given(example)).fired)
+
+
+@on_each_page
+def test_the_mistake_that_is_shown_is_told_so(page: str) -> None:
+    """The line in the quick start is what `check` says of the file that it writes, in the page's language."""
+    shown = re.search(r"^    \w+\.yaml:(\d+):(\d+): (.*keywrd.*)$", PAGES[page], re.MULTILINE)
+    assert shown is not None
+    first = re.findall(r"\.yaml <<'END'\n(.*?)^END$", PAGES[page], re.DOTALL | re.MULTILINE)[0]
+    with pytest.raises(RulesInvalid) as refused:
+        read_rules(first.replace("keyword", "keywrd", 1), operator=False)
+    problem = refused.value.problems[0]
+    sentence = in_language(problem.sentence, "en" if page == "rules.md" else "pt-BR")
+    assert shown.groups() == (str(problem.line), str(problem.column), sentence)
 
 
 @on_each_page
