@@ -80,7 +80,8 @@ def _operation_id(handler: HTTPRouteHandler, method: Any, _path: list[Any]) -> s
     """`list_tenants` is listTenants."""
     first, *rest = handler.handler_name.split("_")
     name = first + "".join(word.capitalize() for word in rest)
-    return name if len(handler.http_methods) == 1 else f"{name}{str(method).capitalize()}"
+    is_alone = len(handler.http_methods) == 1 or (method == "GET" and handler.http_methods == {"GET", "HEAD"})
+    return name if is_alone else f"{name}{str(method).capitalize()}"
 
 
 class _Json(OpenAPIRenderPlugin):
@@ -114,6 +115,8 @@ def complete(schema: dict[str, Any], *, public: set[tuple[str, str]]) -> dict[st
     components.setdefault("schemas", {})["Problem"] = _PROBLEM
     components["securitySchemes"] = _SECURITY_SCHEMES
     for path, item in done.get("paths", {}).items():
+        # It says nothing that GET does not.
+        item.pop("head", None)
         for method in METHODS:
             operation = item.get(method)
             if operation is None:

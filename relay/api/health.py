@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Annotated, TypeAlias
 
-from litestar import Response, get
+from litestar import Response, get, route
+from litestar.enums import HttpMethod
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
@@ -20,6 +21,9 @@ from relay.model.ids import TenantId
 from relay.model.session import SessionStatus
 from relay.model.tenant import Scope
 from relay.store import figures, leases, rates, sessions
+
+# Load balancers and monitors often ask with HEAD.
+_PROBED = (HttpMethod.GET, HttpMethod.HEAD)
 
 Minutes: TypeAlias = Annotated[int, QueryParameter(ge=1, le=1440, description="How many; at most a day.")]
 
@@ -143,13 +147,20 @@ def whose(request: Request, company_id: str | None) -> TenantId | None:
     return None if everybody else tenant_of(principal, company_id)
 
 
-@get("/livez", opt=PUBLIC, summary="Whether this process runs; asks nobody", tags=["health"])
+@route(
+    "/livez",
+    http_method=_PROBED,
+    opt=PUBLIC,
+    summary="Whether this process runs; asks nobody",
+    tags=["health"],
+)
 async def read_liveness() -> LivenessOut:
     return LivenessOut(status="ok")
 
 
-@get(
+@route(
     "/readyz",
+    http_method=_PROBED,
     opt=PUBLIC,
     summary="Whether requests can be served, and what is missing",
     tags=["health"],

@@ -200,3 +200,14 @@ async def test_many_ask_and_one_looks() -> None:
     assert await remembered.get() == 1
     now = 5.0
     assert await remembered.get() == 2
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/", "/console/js/main.js"])
+async def test_monitors_may_ask_with_head(api: Api, path: str) -> None:
+    """The same status and type as a GET's."""
+    nobody = api.with_key(None)
+    shown, asked = await nobody.get(path), await nobody.request("HEAD", path)
+    assert (asked.status_code, asked.headers["content-type"]) == (
+        shown.status_code,
+        shown.headers["content-type"],
+    )

@@ -6,12 +6,15 @@ Each is asked for anew (`no-cache`) and answered by its ETag, so that an upgrade
 headers lets the page load, run and call nothing but this server.
 """
 
-from litestar import Response, get
+from litestar import Response, route
+from litestar.enums import HttpMethod
 
 from relay.api.auth import PUBLIC
 from relay.api.request import Request
 from relay.model.errors import NotFound
 
+# Who watches a server asks with HEAD whether its page is there.
+_METHODS = (HttpMethod.GET, HttpMethod.HEAD)
 _PREFIX = "/console/"
 _INDEX = "index.html"
 _POLICY = (
@@ -30,13 +33,13 @@ _HEADERS = {
 }
 
 
-@get("/", opt=PUBLIC, include_in_schema=False)
+@route("/", http_method=_METHODS, opt=PUBLIC, include_in_schema=False)
 async def read_console(request: Request) -> Response[bytes]:
     """The page. It names its files relatively, and so works behind a proxy's prefix."""
     return _answer(request, _INDEX)
 
 
-@get("/console/{path:path}", opt=PUBLIC, include_in_schema=False)
+@route("/console/{path:path}", http_method=_METHODS, opt=PUBLIC, include_in_schema=False)
 async def read_console_file(request: Request) -> Response[bytes]:
     # As it was asked for: it is a name in a list, and leads to no folder.
     return _answer(request, request.scope["path"].removeprefix(_PREFIX))
