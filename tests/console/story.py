@@ -430,8 +430,8 @@ async def _fill_an_hour(relay: Relay, tenant: TenantId) -> None:
             "answered": received * 3 // 5,
             "sent": received * 4 // 5 + (ago * 3) % 3,
             "failed": 1 if ago == 41 else 0,
-            "delivered": received * 2 if ago > 30 else received,
-            "undelivered": 0 if ago > 30 else received // 3,
+            "delivered": received * (4 if ago > 30 else 2),
+            "undelivered": 0 if ago > 30 else received,
         }
         counts |= {(tenant, now - ago, kind): count for kind, count in row.items()}
     conn = await connect(relay.database_url(), name="story")

@@ -60,7 +60,6 @@ async def test_a_company_and_its_first_key(desk: Desk, open_desk: OpenDesk, rela
     await expect(row(desk, name)).to_contain_text(desk.words("companies.kept.mediaDays.other", count=30))
     await expect(desk.field("shell.company").get_by_role("option", name=name)).to_be_attached()
     await desk.check()
-    await desk.shoot("companies")
     (made,) = await companies_named(relay, name)
     assert made["retention"] == {"messageDays": None, "eventDays": None, "mediaDays": 30}
 

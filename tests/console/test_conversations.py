@@ -113,7 +113,6 @@ async def test_a_person_answers_and_the_bot_keeps_quiet(desk: Desk, company: Com
     await expect(desk.page.get_by_text(desk.words("conversations.bot.reason.person"))).to_be_visible()
     await expect(chat_link(desk, "Maria Souza")).to_contain_text(desk.words("conversations.bot.pausedShort"))
     await desk.check()
-    await desk.shoot("conversations")
     await desk.button("conversations.bot.resume").click()
     await expect(desk.button("conversations.bot.pause")).to_be_focused()
     await expect(chat_link(desk, "Maria Souza")).not_to_contain_text(
@@ -136,7 +135,6 @@ async def test_in_the_sandbox_one_can_be_the_customer(open_desk: OpenDesk, compa
     note = desk.words("conversations.side.note", name="Maria Souza")
     await expect(desk.page.get_by_text(note)).to_be_visible()
     await desk.check()
-    await desk.shoot("conversations-customer")
     await write(desk, "What are your hours?")
     await expect(desk.page.locator(".bubble.inbound").filter(has_text="your hours?")).to_be_visible()
     await expect(bubble(desk, "Das 8h às 18h.")).to_be_visible()
@@ -376,7 +374,6 @@ async def test_on_a_phones_screen(open_desk: OpenDesk, company: Company) -> None
     await write(desk, "Oi Maria")
     await expect(bubble(desk, "Oi Maria")).to_be_in_viewport()
     await desk.check()
-    await desk.shoot("conversations-phone")
     await desk.page.get_by_role("link", name=desk.words("conversations.back")).click()
     await expect(maria).to_be_focused()
     await desk.check()

@@ -206,7 +206,6 @@ async def test_the_menu_by_keyboard_and_touch(open_desk: OpenDesk, company: Comp
         assert await page.locator('.bubble-more[tabindex="0"]').count() == 1
         menu = await open_menu(desk, "segunda")
         await desk.check()
-        await desk.shoot(f"conversations-menu-{width}")
         await expect(menu.get_by_role("menuitemradio").first).to_be_focused()
         await page.keyboard.press("End")
         await expect(menu.get_by_role("menuitem").last).to_be_focused()

@@ -75,7 +75,6 @@ async def test_all_is_well(desk: Desk, company: Company) -> None:
     await desk.page.get_by_text(desk.words("health.table"), exact=True).click()
     await expect(desk.page.get_by_text(desk.words("health.hour.quiet"))).to_be_visible()
     await desk.check()
-    await desk.shoot("health-well")
 
 
 async def test_what_is_wrong_is_said_and_mended(desk: Desk, company: Company) -> None:
@@ -143,7 +142,6 @@ async def test_the_last_hour_is_charted(desk: Desk, company: Company, shop: Shop
     await expect(desk.page.get_by_role("cell", name="3", exact=True).first).to_be_visible()
     await desk.check()
     await desk.page.get_by_text(desk.words("health.table"), exact=True).click()
-    await desk.shoot("health")
 
 
 async def test_a_server_that_does_not_answer(desk: Desk, company: Company) -> None:
@@ -200,7 +198,6 @@ async def test_an_operator_sees_the_server(desk: Desk, company: Company, relay: 
     await expect(ours).to_be_visible()
     await expect(desk.page.get_by_text(desk.words("health.hosts"))).to_be_visible()
     await desk.check()
-    await desk.shoot("health-server")
     way = desk.page.locator(f'.health-problem a[href="#/sessions/{session}"]')
     await way.click()
     await expect(desk.page).to_have_title(f"{desk.words('sessions.title')} · Relay")

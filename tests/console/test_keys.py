@@ -70,7 +70,6 @@ async def test_a_key_is_made_shown_once_and_opens_what_it_says(
         await expect(scope(desk, name)).not_to_be_checked()
     await scope(desk, "messages:send").uncheck()
     await desk.check()
-    await desk.shoot("key-new")
     await desk.button("keys.create.button").click()
     text = await read_key(desk)
     example = await desk.dialog().locator("pre").inner_text()
@@ -83,7 +82,6 @@ async def test_a_key_is_made_shown_once_and_opens_what_it_says(
     assert text not in await desk.page.content()
     kept = await desk.page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, location.href])")
     assert "relay_" not in kept
-    await desk.shoot("keys")
 
     other = await open_desk(language=desk.language)
     await other.sign_in(text)
@@ -241,7 +239,6 @@ async def test_on_a_phones_screen(open_desk: OpenDesk, company: Company) -> None
     await desk.go("keys")
     await expect(row(desk, "rather long")).to_be_visible()
     await desk.check()
-    await desk.shoot("keys-phone")
     await desk.button("keys.create").click()
     await desk.check()
     await desk.field("keys.name").fill("CRM")

@@ -14,7 +14,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Route, expect
 
 from tests.api_client import OPERATOR_KEY
-from tests.console.browser import LOCALES, Desk, Language, Theme
+from tests.console.browser import IMAGES, LOCALES, Desk, Language, Theme
 from tests.console.conftest import OpenDesk
 from tests.console.shop import Shop
 from tests.console.story import TALES, Stage, open_story
@@ -25,6 +25,7 @@ from tests.model_server import ModelServer, serve_model, text
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PAGES = LOCALES.parent / "js/pages.js"
+ROOT = IMAGES.parents[1]
 SLOW_MS = 30_000
 
 
@@ -179,6 +180,13 @@ OPERATORS = {"companies"}
 def pages() -> list[str]:
     """Every page that the console has."""
     return re.findall(r"name: '(\w+)'", Path(PAGES).read_text())
+
+
+async def test_pictures_and_docs_agree() -> None:
+    """Each picture that the docs show is there, and each that is there is shown."""
+    texts = [path.read_text() for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))]
+    shown = {name for text in texts for name in re.findall(r"images/([\w-]+\.png)", text)}
+    assert shown == {path.name for path in IMAGES.glob("*.png")}
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
