@@ -25,7 +25,7 @@ from tests.model_server import ModelServer, serve_model, text
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PAGES = LOCALES.parent / "js/pages.js"
-ROOT = IMAGES.parents[1]
+ROOT = Path(__file__).parents[2]
 SLOW_MS = 30_000
 
 
