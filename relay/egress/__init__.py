@@ -8,9 +8,3 @@
 A URL is looked at twice: `AddressGuard.check_url` when it is registered, so that a person hears of a mistake at
 once, and `AddressGuard.check` at every connect, which alone is what protects us: names may change in between.
 """
-
-import sys
-
-# httpx does without its command line where that cannot be imported. It would bring two libraries for terminals along:
-# 6 MB in the host and in the dispatcher, which need them for nothing else.
-sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
