@@ -8,14 +8,16 @@ What stands in the braces stays as it is, or is a sentence, or a part of one, it
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, reduce
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from string import Formatter
 from typing import Any, Literal, TypeAlias
 
 Language: TypeAlias = Literal["en", "pt-BR"]
 LANGUAGES: tuple[Language, ...] = ("en", "pt-BR")
+Sentence: TypeAlias = Callable[[], str]
+"""Made once somebody wants to read it: most decisions are explained to nobody."""
 
 _POINTS_AND_COMMAS = str.maketrans(",.", ".,")
 
@@ -41,17 +43,17 @@ def joined(parts: Iterable[str], by: str = ", ") -> Said:
 
 def either(words: Sequence[str]) -> str:
     """`a, b or c`."""
-    return words[0] if len(words) == 1 else _or(joined(words[:-1]), words[-1])
+    return words[0] if len(words) == 1 else any_of([joined(words[:-1]), words[-1]])
 
 
-def any_of(words: Iterable[str]) -> str:
+def any_of(words: Iterable[str]) -> Said:
     """`a or b or c`."""
-    return reduce(_or, words) if (words := list(words)) else ""
+    return _between(words, said("or"))
 
 
-def all_of(words: Iterable[str]) -> str:
+def all_of(words: Iterable[str]) -> Said:
     """`a and b and c`."""
-    return reduce(_and, words)
+    return _between(words, said("and"))
 
 
 def in_language(text: str, language: Language) -> str:
@@ -74,12 +76,9 @@ def catalogue() -> dict[str, str]:
     return found
 
 
-def _or(words: str, last: str) -> str:
-    return said("{words} or {last}", words=words, last=last)
-
-
-def _and(words: str, last: str) -> str:
-    return said("{words} and {last}", words=words, last=last)
+def _between(words: Iterable[str], word: Said) -> Said:
+    """In one piece, however many there are: a sentence is as deep as what is put into it."""
+    return joined([part for one in words for part in (word, one)][1:], " ")
 
 
 def _make(template: str, values: Mapping[str, Any]) -> Said:

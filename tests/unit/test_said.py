@@ -84,6 +84,14 @@ def test_the_portuguese_sentence_has_portuguese_parts_numbers_and_dates() -> Non
         assert in_language(sentence, "pt-BR") == expected
 
 
+def test_a_list_may_be_long() -> None:
+    """A company may name hundreds of tags: that is one sentence, not hundreds within each other."""
+    words = [f"tag{number}" for number in range(5000)]
+    assert in_language(any_of(words), "pt-BR") == " ou ".join(words)
+    assert in_language(either(words), "pt-BR").endswith("tag4998 ou tag4999")
+    assert in_language(joined([]), "pt-BR") == in_language(any_of([]), "pt-BR") == ""
+
+
 def test_what_has_no_words_stays_english() -> None:
     """A plain text is what it is, whatever stands in it."""
     assert in_language("Anything {else}.", "pt-BR") == "Anything {else}."

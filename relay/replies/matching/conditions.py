@@ -1,7 +1,7 @@
 """The conditions of a rule, asked in order; the first that does not hold ends it, with a sentence saying why."""
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from datetime import timedelta
 from hashlib import blake2b
 from typing import Any
@@ -13,11 +13,9 @@ from relay.replies import schema
 from relay.replies.matching.hours import Calendar
 from relay.replies.matching.text import fold
 from relay.replies.outcome import AskCondition
-from relay.replies.said import any_of, joined, said
+from relay.replies.said import Sentence, any_of, joined, said
 from relay.replies.situation import Situation
 
-Sentence = Callable[[], str]
-"""Made only where somebody wants to read it: most decisions are explained to nobody."""
 Failed = tuple[str, Sentence]
 """A stable code and a sentence."""
 Asking = Generator[AskCondition, bool, Failed | None]

@@ -1,13 +1,12 @@
 """The clock and the calendar of a rule set: opening hours, nights, weekdays, holidays."""
 
-from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from relay.replies import schema
-from relay.replies.said import any_of, said
+from relay.replies.said import Sentence, any_of, said
 
 _WEEKDAYS: tuple[schema.Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -34,7 +33,7 @@ class Calendar:
 
         return country_holidays(self._holidays.country, subdiv=self._holidays.state)
 
-    def holds(self, wanted: schema.Time, now: datetime) -> Callable[[], str] | None:
+    def holds(self, wanted: schema.Time, now: datetime) -> Sentence | None:
         """None where it does, else the sentence that says why not."""
         local = now.astimezone(ZoneInfo(wanted.timezone)) if wanted.timezone else self.local(now)
         inside, began = _window(wanted, local)

@@ -175,7 +175,7 @@ def _told(part: Part, seen: Seen) -> tuple[str, str]:
     if part.needs_text and not seen.text:
         key = part.code.removeprefix("trigger.")
         return "trigger.no_text", said("The message has no text, which `{key}` needs.", key=key)
-    return part.code, part.no
+    return part.code, part.no()
 
 
 def _groups(compiled: _Compiled, seen: Seen) -> dict[str, str]:

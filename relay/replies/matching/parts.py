@@ -15,7 +15,7 @@ from relay.replies.matching.fuzzy import Phrases
 from relay.replies.matching.regex import Regex
 from relay.replies.matching.seen import Seen, canonical_phone
 from relay.replies.matching.text import fold, normalize, words_of
-from relay.replies.said import either, joined, said
+from relay.replies.said import Sentence, either, joined, said
 
 Lists = Mapping[str, frozenset[str]]
 Where = Literal["folded", "words", "regex", "regex_case"]
@@ -33,8 +33,8 @@ class Anchor(Struct, frozen=True):
 class Part(Struct, frozen=True, kw_only=True):
     code: str
     holds: Callable[[Seen], bool]
-    no: str
-    """The sentence where it does not hold."""
+    no: Sentence
+    """Where it does not hold."""
     anchors: Anchors | None = None
     """One of these is in the text where the part holds; None: nothing can be said."""
     needs_text: bool = False
@@ -106,7 +106,7 @@ def _equals(mode: _Mode, values: Sequence[str]) -> Part:
     return Part(
         code="trigger.equals",
         holds=lambda seen: mode.of(seen) in texts,
-        no=said("The text is not {values}.", values=_any_of(values)),
+        no=lambda: said("The text is not {values}.", values=_any_of(values)),
         anchors=_folded(texts, start=True, end=True),
         needs_text=True,
     )
@@ -119,9 +119,11 @@ def _edge(mode: _Mode, values: Sequence[str], *, start: bool) -> Part:
         holds=(lambda seen: mode.of(seen).startswith(texts))
         if start
         else (lambda seen: mode.of(seen).endswith(texts)),
-        no=said("The text does not start with {values}.", values=_any_of(values))
-        if start
-        else said("The text does not end with {values}.", values=_any_of(values)),
+        no=lambda: (
+            said("The text does not start with {values}.", values=_any_of(values))
+            if start
+            else said("The text does not end with {values}.", values=_any_of(values))
+        ),
         anchors=_folded(texts, start=start, end=not start),
         needs_text=True,
     )
@@ -137,9 +139,11 @@ def _contains(mode: _Mode, values: Sequence[str]) -> Part:
     return Part(
         code="trigger.contains",
         holds=holds,
-        no=_missing(values[0])
-        if len(values) == 1
-        else said("None of the words {values} is in the text.", values=_listed(values)),
+        no=lambda: (
+            _missing(values[0])
+            if len(values) == 1
+            else said("None of the words {values} is in the text.", values=_listed(values))
+        ),
         anchors=_folded(texts),
         needs_text=True,
     )
@@ -160,9 +164,11 @@ def _keyword(mode: _Mode, values: Sequence[str]) -> Part:
     return Part(
         code="trigger.keyword",
         holds=holds,
-        no=_missing(values[0])
-        if len(values) == 1
-        else said("None of the keywords {values} is in the text.", values=_listed(values)),
+        no=lambda: (
+            _missing(values[0])
+            if len(values) == 1
+            else said("None of the keywords {values} is in the text.", values=_listed(values))
+        ),
         anchors=_keyword_anchors(mode, words, symbols),
         needs_text=True,
     )
@@ -187,9 +193,11 @@ def _regex(values: Sequence[str], *, case: bool) -> Part:
     return Part(
         code="trigger.regex",
         holds=lambda seen: bool(seen.text) and any(regex.is_in(seen.encoded) for regex in regexes),
-        no=said("The regular expression is not found in the text.")
-        if len(values) == 1
-        else said("None of the regular expressions is found in the text."),
+        no=lambda: (
+            said("The regular expression is not found in the text.")
+            if len(values) == 1
+            else said("None of the regular expressions is found in the text.")
+        ),
         anchors=tuple((where, Anchor(regex.pattern)) for regex in regexes if regex.size),
         needs_text=True,
         regexes=regexes,
@@ -204,7 +212,7 @@ def _fuzzy(fuzzy: schema.Texts | schema.Fuzzy) -> Part:
     return Part(
         code="trigger.fuzzy",
         holds=lambda seen: bool(seen.folded_words) and phrases.any_in(seen),
-        no=said(
+        no=lambda: said(
             "Nothing in the text is like {values} by {score:g} of 100.",
             values=_any_of(values),
             score=wanted.score,
@@ -241,7 +249,7 @@ def _types(values: Sequence[str]) -> Part:
     return Part(
         code="trigger.types",
         holds=lambda seen: seen.message.type in types,
-        no=said("The message's type is not {values}.", values=_any_of(values)),
+        no=lambda: said("The message's type is not {values}.", values=_any_of(values)),
         types=types,
     )
 
@@ -254,7 +262,7 @@ def _from(values: Sequence[str], lists: Lists) -> Part:
     return Part(
         code="trigger.from",
         holds=lambda seen: seen.phone in phones,
-        no=said("The sender's number is not among those under `from`."),
+        no=lambda: said("The sender's number is not among those under `from`."),
     )
 
 
@@ -263,7 +271,7 @@ def tags_part(values: Sequence[str]) -> Part:
     return Part(
         code="trigger.tags",
         holds=lambda seen: not tags.isdisjoint(seen.contact.tags),
-        no=said("The contact has no tag {tags}.", tags=_any_of(values)),
+        no=lambda: said("The contact has no tag {tags}.", tags=_any_of(values)),
     )
 
 
@@ -271,9 +279,11 @@ def _first_contact(*, wanted: bool) -> Part:
     return Part(
         code="trigger.first_contact",
         holds=lambda seen: seen.contact.first == wanted,
-        no=said("It is not the first message of this chat.")
-        if wanted
-        else said("It is the first message of this chat."),
+        no=lambda: (
+            said("It is not the first message of this chat.")
+            if wanted
+            else said("It is the first message of this chat.")
+        ),
     )
 
 
