@@ -185,7 +185,7 @@ async def _measure_sessions(
         await asyncio.sleep(_SETTLE_SECONDS)
 
     async with _open_page(browser, product, visitor, "sessions", "tbody tr") as page:
-        return await _watch(page, change_all)
+        return await _watch(product, page, change_all)
 
 
 async def _measure_messages(
@@ -204,10 +204,12 @@ async def _measure_messages(
     async with _open_page(browser, product, visitor, "conversations", ".chats li a") as page:
         await page.locator(".chats li a").first.click()
         await page.locator(".bubble").first.wait_for()
-        return await _watch(page, write)
+        return await _watch(product, page, write)
 
 
-async def _watch(page: Page, work: Callable[[], Awaitable[None]]) -> Updates:
+async def _watch(product: Product, page: Page, work: Callable[[], Awaitable[None]]) -> Updates:
+    # Those kept from before may be closed by the server just now.
+    product.api.close()
     await page.evaluate("Object.assign(seen, { changes: 0, longest: 0 })")
     devtools = await page.context.new_cdp_session(page)
     await devtools.send("Performance.enable")
