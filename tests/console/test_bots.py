@@ -88,7 +88,7 @@ async def test_a_bot_is_written_mended_and_put_in_force(desk: Desk, company: Com
     await editor(desk).fill(wrong)
     problem = desk.page.get_by_role("button", name=desk.words("bots.check.line", line=line))
     await expect(problem).to_contain_text(
-        {"en": "did you mean `do`?", "pt-BR": "você quis dizer `do`?"}[desk.language]
+        {"en": "did you mean do?", "pt-BR": "você quis dizer do?"}[desk.language]
     )
     await expect(desk.page.locator(f".bot-mark[data-line='{line}']")).to_be_visible()
     await expect(editor(desk)).to_have_attribute("aria-invalid", "true")

@@ -4,6 +4,7 @@ import { h } from '../../dom.js';
 import { duration, has, t } from '../../i18n.js';
 import { icon } from '../../icons.js';
 import { tag } from '../../parts/status.js';
+import { marked } from './marked.js';
 
 // What the server calls a text that is not in force.
 const DRAFT = 'draft';
@@ -44,7 +45,7 @@ function aside(draw, words) {
 
 function silence({ verdict, notes }) {
   const guard = notes.find(({ code }) => code.startsWith('guard.'));
-  if (verdict === 'guarded' && guard) return aside('pause', h('span', {}, t('bots.sim.guarded'), ' ', guard.detail));
+  if (verdict === 'guarded' && guard) return aside('pause', h('span', {}, t('bots.sim.guarded'), ' ', marked(guard.detail)));
   return aside('info', verdict === 'none' ? t('bots.sim.nothing') : t('bots.sim.quiet'));
 }
 
@@ -65,6 +66,6 @@ function drawNote(note) {
     icon(note.fired ? 'check' : 'close'),
     h('span', {},
       name && h('strong', {}, name), from && from !== DRAFT && h('span', { class: 'soft' }, ` (${from})`), name && ' ',
-      h('span', {}, note.detail)),
+      h('span', {}, marked(note.detail))),
   ];
 }

@@ -4,6 +4,7 @@ import { h, replace } from '../../dom.js';
 import { sentence, t } from '../../i18n.js';
 import { icon } from '../../icons.js';
 import { badge } from '../../parts/status.js';
+import { marked } from './marked.js';
 
 /** → {element, id, show(state)}; goTo(line, column) moves the cursor, lineOf(test) finds a test in the text. */
 export function problems({ goTo, lineOf }) {
@@ -31,7 +32,7 @@ function summaryOf({ kind, rules, flows, tests, errors, error }) {
 function row({ line, column, path, detail, test }, kind, { goTo, lineOf }) {
   const at = kind === 'tests' ? lineOf(test) : line;
   const where = kind === 'tests' ? t('bots.check.test', { name: test }) : t('bots.check.line', { line: String(line) });
-  const words = [icon('alert'), h('span', {}, h('strong', {}, where), ' ', path && [h('code', {}, path), ' '], h('span', {}, detail))];
+  const words = [icon('alert'), h('span', {}, h('strong', {}, where), ' ', path && [h('code', {}, path), ' '], h('span', {}, marked(detail)))];
   return at
     ? h('button', { type: 'button', class: 'quiet bot-problem', onclick: () => goTo(at, column ?? 1) }, words)
     : h('div', { class: 'bot-problem' }, words);

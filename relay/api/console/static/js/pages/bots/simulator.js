@@ -13,6 +13,7 @@ import { icon } from '../../icons.js';
 import { busy } from '../../parts/form.js';
 import { answers } from './answers.js';
 import { circumstances } from './circumstances.js';
+import { marked } from './marked.js';
 
 export async function simulator({ source, who, signal }) {
   const given = await circumstances({ who, signal });
@@ -43,7 +44,7 @@ export async function simulator({ source, who, signal }) {
       } catch (error) {
         if (error.name === 'AbortError') return;
         if (error.name !== 'ApiError' && error.name !== 'SyntaxError') throw error;
-        show(h('div', { class: 'bot-aside bad' }, icon('alert'), wordsOf(error)));
+        show(h('div', { class: 'bot-aside bad' }, icon('alert'), h('span', {}, marked(wordsOf(error)))));
       }
     });
     input.focus();
