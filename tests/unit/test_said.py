@@ -145,12 +145,9 @@ MISTAKES = {
         "defaults.timezone: “America/Sao_Paolo” não é um fuso horário; você quis dizer `America/Sao_Paulo`?",
     ),
     "version: 1\nrules:\n\t- id: a": (
+        ("Is not valid YAML. Indent with spaces, not tabs (found character that cannot start any token)."),
         (
-            "Is not valid YAML. A text that begins with @, ` or % needs quotes"
-            " (found character that cannot start any token)."
-        ),
-        (
-            "Não é um YAML válido. Um texto que começa com @, ` ou % precisa de aspas"
+            "Não é um YAML válido. Recue com espaços, e não com Tab"
             " (found character that cannot start any token)."
         ),
     ),

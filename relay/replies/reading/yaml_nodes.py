@@ -22,13 +22,13 @@ DEPTH_MOST = 20
 
 # libyaml's, which reads the same ten times as fast, wherever PyYAML was built with it.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TABS = said("Indent with spaces, not tabs")
 _HINTS = (
     ("mapping values are not allowed", said('A text that holds ": " needs quotes around it')),
     (
         "cannot start any token",
         said("A text that begins with @, ` or % needs quotes"),
     ),
-    ("tab character", said("Indent with spaces, not tabs")),
     ("expected ','", said("A bracket is opened and never closed, or a comma is missing")),
     (
         "could not find expected ':'",
@@ -94,7 +94,7 @@ def read_nodes(source: str | bytes) -> Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise NotReadable(line, column, _explain(error)) from None
+        raise NotReadable(line, column, _explain(error, _character_at(text, line, column))) from None
     except yaml.reader.ReaderError as error:
         before = text[: error.position] if isinstance(error.position, int) else ""
         raise NotReadable(
@@ -146,9 +146,15 @@ def _code(character: Any) -> int:
     return character if isinstance(character, int) else ord(character)
 
 
-def _explain(error: yaml.MarkedYAMLError) -> str:
+def _character_at(text: str, line: int, column: int) -> str:
+    """Empty at the end of a line, and of the text."""
+    return "".join(text.split("\n")[line - 1 : line])[column - 1 : column]
+
+
+def _explain(error: yaml.MarkedYAMLError, character: str) -> str:
     problem = f"{error.problem or error.context}"
-    hint = next((hint for part, hint in _HINTS if part in problem), None)
+    # libyaml says of a tab only that no word can begin with it.
+    hint = _TABS if character == "\t" else next((hint for part, hint in _HINTS if part in problem), None)
     if hint:
         return said("Is not valid YAML. {hint} ({problem}).", hint=hint, problem=problem)
     return said("Is not valid YAML: {problem}.", problem=problem)
