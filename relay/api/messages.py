@@ -19,9 +19,19 @@ from relay.model.message import Message, MessageStatus, MessageType, Origin, Par
 from relay.model.tenant import Scope
 from relay.store import messages
 from relay.store.facts import chat_kind
+from relay.store.message_search import Found, search_messages
 from relay.store.messages import Chat, Filter, LastMessage
 
 SessionFilter = Annotated[str | None, QueryParameter(name="sessionId")]
+Text = Annotated[
+    str | None,
+    QueryParameter(
+        min_length=1,
+        max_length=100,
+        description="Words in them, whatever the case and accents. A call looks through some thousand messages: "
+        "go on with `nextCursor` until it is null, though a page may be short or empty.",
+    ),
+]
 
 
 class MessageOut(Out, frozen=True, kw_only=True):
@@ -120,6 +130,7 @@ async def list_messages(
     contact_id: Annotated[str | None, QueryParameter(name="contactId")] = None,
     since: Since = None,
     until: Until = None,
+    text: Text = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> MessageList:
@@ -136,8 +147,14 @@ async def list_messages(
     )
     tenant_id = tenant_of(request.principal, company_id)
     async with request.services.pool.acquire() as conn:
-        rows = await messages.list_messages(conn, tenant_id, wanted, before=page.before, limit=page.fetch)
-    shown, next_cursor = page.cut(rows, lambda message: message.id)
+        if text is None:
+            rows = await messages.list_messages(conn, tenant_id, wanted, before=page.before, limit=page.fetch)
+            found = Found(messages=rows, looked_to=None)
+        else:
+            found = await search_messages(
+                conn, tenant_id, wanted, text=text, before=page.before, limit=page.fetch
+            )
+    shown, next_cursor = page.cut(found.messages, lambda message: message.id, looked_to=found.looked_to)
     return MessageList(messages=[MessageOut(**_fields(row)) for row in shown], next_cursor=next_cursor)
 
 

@@ -41,10 +41,13 @@ class Page(Struct, frozen=True, kw_only=True):
         """One more than asked for: it tells whether a next page is there."""
         return self.limit + 1
 
-    def cut(self, rows: Sequence[T], id_of: Callable[[T], str]) -> tuple[list[T], str | None]:
-        """The page's rows and its `nextCursor`."""
+    def cut(
+        self, rows: Sequence[T], id_of: Callable[[T], str], *, looked_to: str | None = None
+    ) -> tuple[list[T], str | None]:
+        """The page's rows and its `nextCursor`; `looked_to`: a search stopped there, with less than a page or more."""
         shown = list(rows[: self.limit])
-        return shown, _encode(id_of(shown[-1])) if len(rows) > self.limit else None
+        last = id_of(shown[-1]) if len(rows) > self.limit else looked_to
+        return shown, _encode(last) if last else None
 
 
 def _encode(identifier: str) -> str:
