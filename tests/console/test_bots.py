@@ -390,3 +390,13 @@ async def test_an_operator_works_for_a_company(open_desk: OpenDesk, relay: Relay
         await expect(desk.page.get_by_text(desk.words("bots.inForce", version=4)).first).to_be_visible()
         answer = await operator.get(f"{RULES}/shop", params=where)
     assert answer.json()["source"] == SHOP + "# four\n"
+
+
+async def test_mistakes_follow_the_language_that_is_chosen(open_desk: OpenDesk, company: Company) -> None:
+    """Not the browser's: whoever switches the console to Portuguese reads of mistakes in Portuguese."""
+    desk = await open_desk(language="en")
+    await open_set(desk, company)
+    await editor(desk).fill(SHOP.replace("flow: booking", "flow: bookng"))
+    await expect(desk.page.get_by_text("“bookng” is no flow; did you mean")).to_be_visible()
+    await desk.field("shell.language").select_option("pt-BR")
+    await expect(desk.page.get_by_text("não há fluxo com o nome “bookng”; você quis dizer")).to_be_visible()

@@ -133,7 +133,7 @@ MISTAKES = {
         ),
         (
             "rules[0].when.regex: A expressão regular não é válida: invalid perl operator: (?=."
-            " Olhar para a frente, olhar para trás e referências a grupos não existem aqui (RE2)."
+            " Lookahead, lookbehind e referências a grupos não existem aqui (RE2)."
         ),
     ),
     "version: 1\nrules: [{id: a, when: {keyword: oi}, do: [{reply: '{{ contact.name|firstname }}'}]}]": (
@@ -198,8 +198,8 @@ tests:
     ]
     assert [in_language(sentence, "pt-BR") for sentence in result.problems] == [
         'Regra: nada, e não “hours”. Nenhuma das palavras-chave "open", "close", "shut" está no texto.',
-        "O robô diz nada: são 0, e não 1.",
-        "A variável city é nada, e não “Recife”.",
+        "O robô diz nada: 0 em vez de 1.",
+        "A variável city vale nada, e não “Recife”.",
         "As etiquetas do contato são nada, e não “vip”.",
     ]
 
