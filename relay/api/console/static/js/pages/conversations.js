@@ -1,6 +1,7 @@
 /* Conversations: the chats of a session, or of all, and one of them open beside the list (on a phone, in its place).
 
     #/conversations/ses_…/ctc_…      a session's chat; without the last part the session's list, without both everybody's
+    …/msg_…                          and one of its messages, which a search has found
 
     GET whatsapp/chats ──► list ◄── events: look again          conversations/chats.js, chat_list.js
                             │ a chat is chosen
@@ -17,11 +18,12 @@ import { pageHeader } from '../parts/header.js';
 import { empty, failed, loading } from '../parts/states.js';
 import { go, href } from '../routes.js';
 import { chatList } from './conversations/chat_list.js';
-import { Chats, chatWith, idOf } from './conversations/chats.js';
+import { Chats, idOf } from './conversations/chats.js';
 import { startChat } from './conversations/new_chat.js';
+import { hitsView } from './conversations/hits.js';
 import { paced } from './conversations/paced.js';
+import { Search } from './conversations/search.js';
 import { Thread } from './conversations/thread.js';
-import { nameOf } from './conversations/words.js';
 
 const LOOK_SECONDS = 30;
 const LOOK_BLIND_SECONDS = 4;
@@ -40,8 +42,12 @@ class ConversationsView {
   constructor(container, { who, signal }) {
     Object.assign(this, { container, who, signal, sessions: new Map(), sessionId: undefined, found: null, thread: null });
     this.drawSoon = paced(() => this.draw(), signal);
+    const nameOfSession = ({ sessionId }) => (this.sessionId || this.sessions.size < 2 ? '' : this.sessions.get(sessionId)?.name ?? '');
+    this.hits = hitsView({
+      nameOfSession, onMore: () => this.found.more(), onRetry: () => this.search(this.found.text), onAgain: (id) => this.thread?.goTo(id),
+    });
     this.list = chatList({
-      nameOfSession: ({ sessionId }) => (this.sessionId || this.sessions.size < 2 ? '' : this.sessions.get(sessionId)?.name ?? ''),
+      nameOfSession,
       onMore: () => { if (!this.found) this.tried(() => this.chats.more()); },
       onSearch: (text) => this.search(text),
       signal,
@@ -81,6 +87,7 @@ class ConversationsView {
     if (this.chooser) this.chooser.value = this.sessionId ?? '';
     this.chats = new Chats({ sessionId: this.sessionId, signal: this.signal, onChange: () => this.drawSoon() });
     this.list.say(loading());
+    if (this.list.term()) this.search(this.list.term());
     await this.tried(() => this.chats.open(), (error) => this.list.say(failed(error, () => this.openList())));
   }
 
@@ -96,19 +103,28 @@ class ConversationsView {
   }
 
   async openChat({ id, rest }, { focus = false } = {}) {
-    const key = rest[1];
+    const [, key, at = null] = rest;
     this.wanted = `${id} ${key}`;
+    this.at = at;
     const chat = id && key ? await this.chats.find(id, key) : null;
     const before = this.thread;
     // Somebody may have gone on to another meanwhile.
-    if (this.signal.aborted || this.wanted !== `${id} ${key}` || (before && chat && idOf(before.chat) === idOf(chat))) return;
+    if (this.signal.aborted || this.wanted !== `${id} ${key}`) return;
+    if (before && chat && idOf(before.chat) === idOf(chat)) {
+      this.draw();
+      if (at) await before.goTo(at);
+      return;
+    }
     before?.leave.abort();
     this.thread = chat && this.makeThread(chat);
+    if (chat) this.cameBy = href('conversations', id, key, at);
     this.container.classList.toggle('chat-open', Boolean(chat));
     replace(this.main, this.thread?.element ?? this.nothingOpen());
     this.draw();
-    if (this.thread) await this.thread.load();
+    if (this.thread) await this.thread.load({ at });
     if (!focus) return;
+    // The message that was wanted has it.
+    if (this.thread?.element.contains(document.activeElement)) return;
     if (this.thread) this.thread.focus();
     else if (before) this.focusOn(before.chat);
   }
@@ -125,14 +141,16 @@ class ConversationsView {
   }
 
   focusOn({ sessionId, key }) {
-    const link = [...this.list.element.querySelectorAll('a')].find((one) => one.hash === href('conversations', sessionId, key));
-    link?.focus();
+    const links = [...this.list.element.querySelectorAll('a')];
+    const opened = href('conversations', sessionId, key);
+    (links.find(({ hash }) => hash === this.cameBy) ?? links.find(({ hash }) => hash === opened))?.focus();
   }
 
   follow() {
     listen(TYPES, (data, { type, timestamp }) => this.hear(type, data, timestamp), this.signal);
     listen(['contact.deleted'], ({ contactId }) => {
       this.chats.list = this.chats.list.filter((chat) => chat.contactId !== contactId);
+      this.found?.forget(contactId);
       this.drawSoon();
       if (this.thread?.chat.contactId === contactId) go('conversations', this.sessionId);
     }, this.signal);
@@ -144,6 +162,7 @@ class ConversationsView {
 
   hear(type, data, timestamp) {
     this.chats.hear(type, data, timestamp);
+    this.found?.hear(type, data);
     if (this.thread && idOf(this.thread.chat) === idOf(data)) this.thread.hear(type, data, timestamp);
   }
 
@@ -164,23 +183,12 @@ class ConversationsView {
     this.thread?.look();
   }
 
-  async search(text) {
-    if (!text) {
-      this.found = null;
-      this.draw();
-      return;
-    }
-    await this.tried(async () => {
-      const digits = /^[+\d\s().-]+$/.test(text) ? text.replace(/\D/g, '') : '';
-      const query = { sessionId: this.sessionId, search: digits || text, limit: 50 };
-      const { contacts } = await api.get('whatsapp/contacts', query, { signal: this.signal });
-      if (this.list.term() !== text) return;
-      const known = new Map(this.chats.list.map((chat) => [idOf(chat), chat]));
-      const named = this.chats.list.filter((chat) => (digits && chat.chat.includes(digits)) || nameOf(chat).toLowerCase().includes(text.toLowerCase()));
-      const met = contacts.map(chatWith).map((chat) => known.get(idOf(chat)) ?? chat);
-      this.found = [...new Map([...named, ...met].map((chat) => [idOf(chat), chat])).values()];
-      this.draw();
-    }, (error) => this.list.say(failed(error, () => this.search(text))));
+  search(text) {
+    this.found?.leave();
+    const { sessionId, chats, signal } = this;
+    this.found = text ? new Search({ text, sessionId, chats, signal, onChange: () => this.drawSoon() }) : null;
+    this.found?.start();
+    this.drawSoon();
   }
 
   async start() {
@@ -201,13 +209,20 @@ class ConversationsView {
       this.awaited = null;
       go('conversations', awaited.sessionId, awaited.key);
     }
-    const shown = this.found ?? list;
-    if (shown.length) this.list.update(shown, { open: this.thread && idOf(this.thread.chat) });
+    const open = this.thread && idOf(this.thread.chat);
+    if (this.found) this.drawFound(open);
+    else if (list.length) this.list.update(list, { open });
     else this.list.say(this.nothing());
   }
 
+  drawFound(open) {
+    const { found, hits } = this;
+    hits.update(found, { open: this.at, chatOf: (chat) => this.chats.named(chat) });
+    const none = found.knowsChats ? t('conversations.notFound') : null;
+    this.list.update(found.chats(), { open, found: { none, below: hits.element } });
+  }
+
   nothing() {
-    if (this.found) return empty({ icon: 'search', title: t('conversations.notFound') });
     const action = this.sessions.size === 0 && this.who.can('sessions')
       && h('a', { class: 'button primary', href: href('sessions') }, t('conversations.empty.session'));
     return empty({ icon: 'chat', title: t('conversations.empty.title'), text: t('conversations.empty.text'), action });

@@ -1,7 +1,8 @@
 /* The list of chats, with the search above it.
 
-    const list = chatList({nameOfSession, onMore, onSearch, signal})  → {element, update(chats, {open}), say(node)}
+    const list = chatList({nameOfSession, onMore, onSearch, signal})  → {element, update(chats, {open, found}), say(node), term()}
         the search asks onSearch(text), '' to end it; near the end of the list onMore() is called
+        found: {none, below} of a search: what to say where no chat is found, or null; the element below the chats
 
 Of a long list the first hundred have elements, and more as one scrolls down: what is not seen costs nothing when a chat moves up.
 */
@@ -23,7 +24,7 @@ export function chatList({ nameOfSession, onMore, onSearch, signal }) {
   const content = h('div', { class: 'chat-list-content' });
   let timer = null;
   const search = h('input', {
-    type: 'search', 'aria-label': t('conversations.search'), placeholder: t('conversations.search'),
+    type: 'search', maxlength: '100', 'aria-label': t('conversations.search'), placeholder: t('conversations.search'),
     oninput: () => {
       clearTimeout(timer);
       timer = setTimeout(() => onSearch(search.value.trim()), SEARCH_MS);
@@ -41,11 +42,13 @@ export function chatList({ nameOfSession, onMore, onSearch, signal }) {
     }
   }, { passive: true });
   let shown = new Map(); // id → {li, as}
-  let last = { chats: [], open: null };
+  let last = { chats: [], open: null, found: null };
   let most = STEP;
+  const title = h('h2', { class: 'found-title' }, t('conversations.chats'));
+  const none = h('p', { class: 'found-note small soft' });
 
-  function update(chats, { open }) {
-    last = { chats, open };
+  function update(chats, { open, found = null }) {
+    last = { chats, open, found };
     const before = shown;
     shown = new Map();
     const today = new Date().toDateString();
@@ -61,7 +64,9 @@ export function chatList({ nameOfSession, onMore, onSearch, signal }) {
       if (li === place) place = place.nextElementSibling;
       else list.insertBefore(li, place);
     }
-    if (!list.isConnected) replace(content, list);
+    none.textContent = found?.none ?? '';
+    const parts = found ? [chats.length || found.none ? title : null, chats.length ? list : none, found.below].filter(Boolean) : [list];
+    if (parts.length !== content.children.length || parts.some((part, at) => part !== content.children[at])) replace(content, parts);
   }
 
   const element = h('section', { class: 'chat-list', 'aria-label': t('conversations.chats') },

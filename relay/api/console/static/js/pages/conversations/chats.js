@@ -7,6 +7,7 @@
 
     chats.list                 [{…chat, key}], newest first; key: its name in addresses, which tells nobody's number
     await chats.find(sessionId, key) → chat | null
+    await chats.meet(messages)       → Map(idOf(message) → the chat that it is in, listed or not)
 */
 
 import { api } from '../../api.js';
@@ -18,7 +19,7 @@ const CALM_MS = 2000;
 
 export class Chats {
   constructor({ sessionId, signal, onChange }) {
-    Object.assign(this, { sessionId, signal, onChange, list: [], cursor: null, complete: false });
+    Object.assign(this, { sessionId, signal, onChange, list: [], cursor: null, complete: false, met: new Map() });
     this.groups = new GroupNames({ signal, onName: () => { this.list = this.list.map((chat) => this.named(chat)); onChange(); } });
   }
 
@@ -121,8 +122,25 @@ export class Chats {
     return named({ ...chat, name: chat.name ?? this.groups.find(chat) });
   }
 
+  async meet(messages) {
+    const found = new Map(messages.map((message) => [idOf(message), message]));
+    await Promise.all([...found].map(async ([id, message]) => {
+      const known = this.list.find((chat) => idOf(chat) === id) ?? this.met.get(id);
+      found.set(id, known ?? await this.chatOf(message));
+      this.met.set(id, found.get(id));
+    }));
+    this.groups.ask([...found.values()]);
+    return found;
+  }
+
+  async chatOf({ sessionId, chat, chatType, contactId, direction, senderName }) {
+    if (chatType !== 'private') return chatAt({ sessionId, chat, chatType, name: null, contactId: null });
+    const name = direction === 'inbound' ? senderName : null;
+    return (contactId && await this.find(sessionId, contactId)) || chatAt({ sessionId, chat, chatType, name, contactId });
+  }
+
   async find(sessionId, key) {
-    const known = this.list.find((chat) => chat.sessionId === sessionId && chat.key === key);
+    const known = [...this.list, ...this.met.values()].find((chat) => chat.sessionId === sessionId && chat.key === key);
     if (known || !key.startsWith('ctc_')) return known ?? null;
     const contact = await api.get(`whatsapp/contacts/${encodeURIComponent(key)}`, {}, { signal: this.signal }).catch(() => null);
     return contact && chatWith(contact);
@@ -131,8 +149,12 @@ export class Chats {
 
 /** The private chat with a contact, whether anything was said in it or not. */
 export function chatWith({ id, sessionId, pn, lid, name }) {
+  return chatAt({ sessionId, chat: pn ? `${pn}@s.whatsapp.net` : `${lid}@lid`, chatType: 'private', name, contactId: id });
+}
+
+function chatAt({ sessionId, chat, chatType, name, contactId }) {
   return named({
-    sessionId, chat: pn ? `${pn}@s.whatsapp.net` : `${lid}@lid`, chatType: 'private', name, contactId: id,
+    sessionId, chat, chatType, name, contactId,
     lastMessageId: null, lastMessageAt: null, lastMessage: null, unread: 0, automation: null,
   });
 }

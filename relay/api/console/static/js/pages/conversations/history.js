@@ -17,6 +17,7 @@ import { api } from '../../api.js';
 const PAGE = 50;
 const OLDER_PAGE = 200;
 const MOST_PAGES = 20;
+const MOST_PAGES_BACK = 100;
 const GAP_MS = 200;
 const US = 'us';
 const HIDDEN = new Set(['reaction', 'poll_vote']);
@@ -143,9 +144,11 @@ export class History {
   }
 
   async find(id) {
-    for (let pages = 0; pages < MOST_PAGES; pages += 1) {
+    // Relay's own ids go by time: one sees whether it is further back.
+    const isOwn = id.startsWith('msg_');
+    for (let pages = 0; pages < (isOwn ? MOST_PAGES_BACK : MOST_PAGES); pages += 1) {
       const found = this.known.get(this.byWaId.get(id) ?? id);
-      if (found || this.start) return found ?? null;
+      if (found || this.start || (isOwn && this.ids[0] < id)) return found ?? null;
       await this.older();
     }
     return null;

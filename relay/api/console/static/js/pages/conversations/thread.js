@@ -1,7 +1,8 @@
 /* One chat: who it is with, how the bot stands, its messages, and where one writes.
 
     const open = thread({chat, who, session, signal, onChange(fields), backTo})
-        await open.load();  open.hear(type, data, timestamp);  open.look();  open.session(session);  open.focus()
+        await open.load({at});  await open.goTo(id)      at: the message to show, in place of the newest; null: none
+        open.hear(type, data, timestamp);  open.look();  open.session(session);  open.focus()
         onChange tells the list what is known better here: {unread, automation, name}
 */
 
@@ -52,6 +53,7 @@ export class Thread {
     this.said = h('p', { class: 'visually-hidden', 'aria-live': 'polite' });
     this.notice = h('p', { class: 'thread-notice small', role: 'status', hidden: true });
     this.jump = h('button', { type: 'button', class: 'thread-jump small', hidden: true, onclick: () => this.log.toEnd() });
+    this.seeking = h('p', { class: 'thread-seeking small', role: 'status', hidden: true }, h('span', { class: 'spinner' }), t('conversations.seeking'));
     this.body = h('div', { class: 'thread-body' }, loading());
     this.foot = h('div', { class: 'thread-foot' });
     this.element = h('section', { class: 'thread', 'aria-label': nameOf(chat) }, this.head(backTo), this.notice, this.body, this.said, this.foot);
@@ -96,22 +98,23 @@ export class Thread {
     this.element.setAttribute('aria-label', nameOf(this.chat));
   }
 
-  async load() {
+  async load({ at = null } = {}) {
     this.session(this.sessionNow);
     this.bot.look();
     this.loadContact();
     try {
       await this.history.open();
       this.draw.now();
-      replace(this.body, this.log.element, this.jump);
+      replace(this.body, this.log.element, this.jump, this.seeking);
       this.log.bottom();
       this.composer = this.makeComposer();
       replace(this.foot, this.composer.element);
+      if (at && await this.goTo(at)) return;
       this.showUnread();
       this.markRead();
     } catch (error) {
       if (error.name === 'AbortError') return;
-      replace(this.body, failed(error, () => { replace(this.body, loading()); this.load(); }));
+      replace(this.body, failed(error, () => { replace(this.body, loading()); this.load({ at }); }));
     }
   }
 
@@ -155,11 +158,18 @@ export class Thread {
     if (action === 'delete' && await remove(message, { signal: this.signal })) await this.history.fetch(message.id);
   }
 
+  /** Whether it is there; it may be a long way back. */
   async goTo(id) {
+    this.wanted = id;
+    this.seeking.hidden = false;
     const found = await this.tried(() => this.history.find(id));
+    // Another one may be wanted by now, or another chat.
+    if (this.signal.aborted || this.wanted !== id) return true;
+    this.seeking.hidden = true;
     this.draw.now();
     if (found) this.log.toMessage(found.id);
     else if (found === null) toast(t('conversations.quoted.gone'), { kind: 'info' });
+    return Boolean(found);
   }
 
   /** As whom the sandbox writes here: the contact; in a group, who wrote last. */
