@@ -19,7 +19,7 @@ from relay.model.ids import ContactId
 from relay.model.message import Party
 from relay.model.session import Session
 from relay.model.tenant import Scope
-from relay.store import parties
+from relay.store import chats, parties
 
 
 class ParticipantOut(Out, frozen=True, kw_only=True):
@@ -54,7 +54,7 @@ async def list_groups(request: Request, session_id: FromPath[str]) -> GroupList:
     session = await _get_session(request, session_id)
     answer = await call_engine(request.services, session, {"kind": "groups"})
     groups = msgspec.convert(answer["groups"], list[GroupOut])
-    return GroupList(groups=await _with_contacts(request.services, session, groups))
+    return GroupList(groups=await _settle(request.services, session, groups))
 
 
 @get("/sessions/{session_id:str}/groups/{jid:str}", opt=requires(Scope.MESSAGES_READ), summary="Read a group")
@@ -64,7 +64,7 @@ async def read_group(request: Request, session_id: FromPath[str], jid: FromPath[
         raise NotFound("There is no such group.")
     answer = await call_engine(request.services, session, {"kind": "group", "jid": jid})
     group = msgspec.convert(answer["group"], GroupOut)
-    return (await _with_contacts(request.services, session, [group]))[0]
+    return (await _settle(request.services, session, [group]))[0]
 
 
 async def _get_session(request: Request, session_id: str) -> Session:
@@ -72,11 +72,14 @@ async def _get_session(request: Request, session_id: str) -> Session:
         return await get_callers_session(request, conn, session_id)
 
 
-async def _with_contacts(services: Services, session: Session, groups: Sequence[GroupOut]) -> list[GroupOut]:
-    """The groups, with a contactId for whomever the session has met."""
+async def _settle(services: Services, session: Session, groups: Sequence[GroupOut]) -> list[GroupOut]:
+    """The groups, with a contactId for whomever the session has met; their chats are called as they are from now on."""
     people: list[ParticipantOut | Party] = [one for group in groups for one in group.participants]
     people.extend(group.owner for group in groups if group.owner is not None)
     async with services.pool.acquire() as conn:
+        await chats.name_groups(
+            conn, session.tenant_id, session.id, {group.jid: group.name for group in groups}
+        )
         met = await parties.find_contact_ids(
             conn,
             session.tenant_id,

@@ -1,5 +1,7 @@
 """Chats as the API acts on them; `inbound.py` moves them, `messages.py` lists them."""
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from relay.model.ids import SessionId, TenantId
@@ -25,6 +27,26 @@ async def get_standing(conn: Connection, tenant_id: TenantId, session_id: Sessio
     """An unknown chat is one where nothing was exchanged."""
     row = await conn.fetchrow(_STANDING, tenant_id, session_id, jid)
     return Standing(is_reply=False, is_first=True) if row is None else Standing(**row)
+
+
+# A chat that is being moved gets its name the next time: nobody waits for anybody.
+_NAME_GROUPS = """
+    WITH called AS (
+        SELECT c.jid, n.name FROM unnest($3::text[], $4::text[]) AS n (jid, name)
+        JOIN whatsapp_chats c ON c.tenant_id = $1 AND c.session_id = $2 AND c.jid = n.jid
+        WHERE n.name <> '' AND c.name IS DISTINCT FROM n.name
+        FOR NO KEY UPDATE OF c SKIP LOCKED
+    )
+    UPDATE whatsapp_chats c SET name = called.name FROM called
+    WHERE c.tenant_id = $1 AND c.session_id = $2 AND c.jid = called.jid
+"""
+
+
+async def name_groups(
+    conn: Connection, tenant_id: TenantId, session_id: SessionId, names: Mapping[str, str]
+) -> None:
+    """As WhatsApp calls them, by JID; those that the session has no chat with stay unknown."""
+    await conn.execute(_NAME_GROUPS, tenant_id, session_id, list(names), list(names.values()))
 
 
 class Unread(Struct, frozen=True, kw_only=True):

@@ -298,23 +298,26 @@ async def test_a_conversation_is_begun(desk: Desk, company: Company) -> None:
 
 
 async def test_groups_have_names(desk: Desk, company: Company) -> None:
-    """The group's name from WhatsApp, and who wrote in it; where it cannot be had, the end of its number."""
+    """Where it cannot be had, the end of its number; then WhatsApp's, which stays when the session is away again."""
     session = await link(company.client, name="Loja")
     await says(company, session, text="Bom dia, grupo", chat=GROUP)
     await arrived(company, 1, GROUP)
+    await company.client.post(f"{API}/sessions/{session}/disconnect")
     await desk.sign_in(company.key)
     await desk.go("conversations")
+    unnamed = desk.words("conversations.group", end="0007")
+    await chat_link(desk, unnamed).click()
+    await expect(desk.page.get_by_role("heading", name=unnamed)).to_be_visible()
+    await company.client.post(f"{API}/sessions/{session}/connect")
     group = chat_link(desk, "Group 0007")
     await expect(group).to_contain_text("Maria Souza: Bom dia, grupo")
-    await group.click()
     await expect(desk.page.get_by_role("heading", name="Group 0007")).to_be_visible()
     await expect(bubble(desk, "Bom dia, grupo")).to_contain_text("Maria Souza")
     await desk.check()
     await company.client.post(f"{API}/sessions/{session}/disconnect")
     await desk.page.reload()
-    unnamed = desk.words("conversations.group", end="0007")
-    await expect(desk.page.get_by_role("heading", name=unnamed)).to_be_visible()
-    await expect(chat_link(desk, unnamed)).to_be_visible()
+    await expect(desk.page.get_by_role("heading", name="Group 0007")).to_be_visible()
+    await expect(group).to_be_visible()
 
 
 async def test_ten_thousand_messages_stay_usable(open_desk: OpenDesk, company: Company) -> None:

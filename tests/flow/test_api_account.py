@@ -61,6 +61,30 @@ async def test_groups(live: Api) -> None:
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
+async def test_groups_give_their_chats_names(live: Api) -> None:
+    """Whoever asks for groups names the chats for everybody; a new name replaces the old one, of this session alone."""
+    session_id = await link_session(live)
+    other = await link_session(live)
+    stranger = await live.as_tenant("Stranger")
+    theirs = await link_session(stranger)
+    for api, session in ((live, session_id), (live, other), (stranger, theirs)):
+        await hear(api, session, chat=GROUP, text="Oi, gente")
+        await until_messages(api, session, 1)
+
+    async def names(api: Api) -> dict[str, str | None]:
+        chats = (await api.get(f"{WHATSAPP}/chats")).json()["chats"]
+        return {chat["sessionId"]: chat["name"] for chat in chats}
+
+    assert await names(live) == {session_id: None, other: None}
+    [group] = (await live.get(f"{path_of(session_id)}/groups")).json()["groups"]
+    assert await names(live) == {session_id: group["name"], other: None}
+    assert await names(stranger) == {theirs: None}
+    await live.services.pool.execute("UPDATE whatsapp_chats SET name = 'Old'")
+    await live.get(f"{path_of(session_id)}/groups/{GROUP}")
+    assert await names(live) == {session_id: group["name"], other: "Old"}
+    assert await names(stranger) == {theirs: "Old"}
+
+
 async def test_presence(live: Api) -> None:
     session_id = await link_session(live)
     for available in (True, False):
