@@ -20,13 +20,13 @@ _LAST_LETTER = 0x24FF
 
 def loose_pattern(text: str) -> str:
     """For `~`."""
-    letters = _plain(text) or text
-    return "".join(_class_of(letter) for letter in letters)
+    letters = _ACCENT.sub("", text) or text
+    return "".join(_class_of(letter) + _ACCENTS for letter in letters)
 
 
 def _class_of(letter: str) -> str:
     if letter.isalpha():
-        return f"[{''.join(_alike().get(_folded(letter), letter))}]{_ACCENTS}"
+        return f"[{letter}{''.join(_alike().get(_folded(letter), ()))}]"
     return letter if letter.isalnum() or letter.isspace() or ord(letter) > 127 else "\\" + letter
 
 
@@ -41,10 +41,6 @@ def _alike() -> dict[str, list[str]]:
 
 
 def _folded(letter: str) -> str:
-    folded = _plain(letter).casefold()
+    """Of one that is more than a letter and accents, as syllables are: the letter itself."""
+    folded = _ACCENT.sub("", unicodedata.normalize("NFD", letter)).casefold()
     return folded if len(folded) == 1 else letter
-
-
-def _plain(text: str) -> str:
-    """Without accents; what other marks make of a letter stays one."""
-    return unicodedata.normalize("NFC", _ACCENT.sub("", unicodedata.normalize("NFD", text)))
