@@ -18,6 +18,7 @@ from relay.model.session import BotSettings
 from relay.replies import schema
 from relay.replies.book import Book, compile_set, make_book
 from relay.replies.decide import decide
+from relay.replies.matching.match import Matcher
 from relay.replies.outcome import Outcome
 from relay.replies.situation import ChatState, Contact, Incoming, Situation
 
@@ -54,9 +55,7 @@ async def measure(plan: Plan) -> None:
     for kind, topic in (("early", _topic(0)), ("late", _topic(_RULES - 3)), ("miss", "")):
         situations = [_situation(text) for text in _texts(topic)]
         note = f"{_RULES} rules, {kind}"
-        matching = _measure(
-            lambda one: next(book.matcher.find(one.message, one.contact), None), situations, runs
-        )
+        matching = _measure(lambda one: _match(one, book.matcher), situations, runs)
         show(f"decision.matching.{kind}", matching, "µs", note=note)
         deciding = _measure(lambda one: _decide(one, book), situations, runs)
         show(f"decision.{kind}", deciding, "µs", target=_TARGET, note=f"{note}; matched, decided, rendered")
@@ -71,6 +70,10 @@ def _measure(do: Callable[[Situation], object], situations: Sequence[Situation],
             do(situation)
         means.append((time.thread_time() - started) / len(situations) * 1e6)
     return means[1:]
+
+
+def _match(situation: Situation, matcher: Matcher) -> object:
+    return next(matcher.find(matcher.look_at(situation.message, situation.contact)), None)
 
 
 def _decide(situation: Situation, book: Book) -> Outcome:

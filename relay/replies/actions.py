@@ -27,7 +27,7 @@ from relay.replies.outcome import (
 )
 from relay.replies.rendering import plan_reply
 from relay.replies.said import said
-from relay.replies.situation import Situation
+from relay.replies.situation import Contact, Situation
 from relay.replies.templates.render import TemplateFailed, values_of
 
 _WAIT_MOST_SECONDS = 600.0
@@ -70,20 +70,17 @@ class Run:
 
     def values(self) -> dict[str, Any]:
         if self._values is None:
-            contact = self.situation.contact
-            outcome = self.outcome
-            if outcome.set or outcome.unset or outcome.tag or outcome.untag:
-                kept = {name: value for name, value in contact.vars.items() if name not in outcome.unset}
-                tags = (contact.tags | set(outcome.tag)) - set(outcome.untag)
-                contact = structs.replace(contact, vars=kept | outcome.set, tags=tags)
             self._values = values_of(
-                structs.replace(self.situation, contact=contact),
+                structs.replace(self.situation, contact=self._contact()),
                 calendar=self.compiled.calendar,
-                match=outcome.match,
+                match=self.outcome.match,
                 answers=self.answers,
                 language=self.compiled.source.defaults.language,
             )
         return self._values
+
+    def _contact(self) -> Contact:
+        return self.outcome.contact_after(self.situation.contact)
 
     def render(self, source: str) -> str:
         return self.compiled.templates.render(source, self.values())
@@ -162,9 +159,8 @@ class Run:
         for name in _list(action.unset):
             outcome.unset.append(name)
             outcome.set.pop(name, None)
-        for tag in _list(action.tag):
-            outcome.tag.append(self.render(tag))
-        outcome.untag += _list(action.untag)
+        outcome.tag_with([self.render(tag) for tag in _list(action.tag)])
+        outcome.untag_from(_list(action.untag))
         self.changed()
 
     def set(self, values: dict[str, Any]) -> None:
@@ -275,7 +271,8 @@ class Run:
         if isinstance(given, str):
             given = schema.PluginAction(name=given)
         if not self.dry:
-            answer = yield AskAction(name=given.name, arguments=self.render_all(given.with_))
+            arguments = self.render_all(given.with_)
+            answer = yield AskAction(contact=self._contact(), name=given.name, arguments=arguments)
             self.take(answer)
         return None
 
@@ -286,8 +283,8 @@ class Run:
             self.plan(structs.replace(message, cause=cause))
         if answer.set:
             self.set(answer.set)
-        self.outcome.tag += answer.tag
-        self.outcome.untag += answer.untag
+        self.outcome.tag_with(answer.tag)
+        self.outcome.untag_from(answer.untag)
         self.answers["plugin"] = answer.result
         self.changed()
         if answer.handoff:

@@ -17,6 +17,7 @@ from relay.replies.book import Book, Compiled, Entry
 from relay.replies.flows import Conversation
 from relay.replies.guards import find_guard
 from relay.replies.matching import conditions
+from relay.replies.matching.seen import Seen
 from relay.replies.outcome import (
     AgentTurn,
     AskPlugins,
@@ -63,7 +64,8 @@ class _Decider:
                 yield from self._ask_rules(lambda entry: entry.resumes)
             return outcome
         if (yield from self._answered()) and outcome.messages and self._book.abilities.edits:
-            outcome.messages = yield BeforeReply(messages=outcome.messages)
+            contact = outcome.contact_after(self._situation.contact)
+            outcome.messages = yield BeforeReply(contact=contact, messages=outcome.messages)
         return outcome
 
     def _answered(self) -> Generator[Need, Any, bool]:
@@ -121,13 +123,14 @@ class _Decider:
     def _ask_rules(self, asked: Callable[[Entry], bool]) -> Generator[Need, Any, bool]:
         """Of those that are `asked`; True once one has fired and does not let others look."""
         fired = False
-        for entry, match in self._candidates(asked):
+        seen = self._book.matcher.look_at(self._situation.message, self._situation.contact)
+        for entry, match in self._candidates(asked, seen):
             if not (yield from self._allowed(entry)):
                 continue
             if entry.shadow:
                 yield from self._shadow(entry, match)
                 continue
-            self._outcome.match = self._outcome.match or match
+            self._outcome.match |= match
             run = self._run_of(entry)
             ends = yield from self._fire(entry, run)
             fired = True
@@ -136,29 +139,46 @@ class _Decider:
             if len(self._outcome.fired) >= _MOST_FIRED:
                 run.note("too_many", said("{count} rules have fired: no more are asked.", count=_MOST_FIRED))
                 break
+            self._see_changes(seen)
         if fired and self._outcome.verdict != "flow":
             self._outcome.verdict = "rules"
         return fired
 
-    def _candidates(self, asked: Callable[[Entry], bool]) -> Iterator[tuple[Entry, dict[str, str]]]:
-        message, contact = self._situation.message, self._situation.contact
-        found = self._book.matcher.find(message, contact)
-        if not self._explain:
-            for index, match in found:
-                entry = self._book.entries[index]
-                if asked(entry) and entry.set.serves(message):
-                    yield entry, match
+    def _see_changes(self, seen: Seen) -> None:
+        """What a rule has set is there for those below it."""
+        contact = self._outcome.contact_after(self._situation.contact)
+        self._situation, seen.contact = structs.replace(self._situation, contact=contact), contact
+
+    def _candidates(
+        self, asked: Callable[[Entry], bool], seen: Seen
+    ) -> Iterator[tuple[Entry, dict[str, str]]]:
+        """Looked at one by one: what a rule has changed, the next ones see."""
+        if self._explain:
+            yield from self._explained(asked, seen)
             return
-        holding = dict(found)
+        for index, match in self._book.matcher.find(seen):
+            entry = self._book.entries[index]
+            if asked(entry) and entry.set.serves(seen.message):
+                yield entry, match
+
+    def _explained(
+        self, asked: Callable[[Entry], bool], seen: Seen
+    ) -> Iterator[tuple[Entry, dict[str, str]]]:
+        """The same, with a note on each that is passed over."""
+        found = self._book.matcher.find(seen)
+        held, match = -1, dict[str, str]()
         for index, entry in enumerate(self._book.entries):
+            if held < index:
+                # Not before those above it are done.
+                held, match = next(found, (len(self._book.entries), {}))
             if not asked(entry):
                 continue
-            if not entry.set.serves(message):
+            if not entry.set.serves(seen.message):
                 self._note(entry, "set.session", said("The rule set does not serve this session."))
-            elif index in holding:
-                yield entry, holding[index]
+            elif index == held:
+                yield entry, match
             else:
-                _holds, code, detail = self._book.matcher.why(index, message, contact)
+                _holds, code, detail = self._book.matcher.why(index, seen)
                 self._note(entry, code, detail)
 
     def _allowed(self, entry: Entry) -> Generator[Need, Any, bool]:
@@ -221,7 +241,7 @@ class _Decider:
     # --- plugins, the agent -------------------------------------------------------------------------------------
 
     def _ask_plugins(self) -> Generator[Need, Any, bool]:
-        answer: PluginAnswer = yield AskPlugins()
+        answer: PluginAnswer = yield AskPlugins(contact=self._situation.contact)
         if not (answer.handled or answer.messages or answer.handoff):
             self._apply(answer)
             return False

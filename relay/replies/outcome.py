@@ -5,13 +5,13 @@
 A decision is a generator that touches nothing: whoever drives it does what it needs, and writes what it came to.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
-from relay.replies.situation import FlowState
+from relay.replies.situation import Contact, FlowState
 
 
 class Cause(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -106,6 +106,22 @@ class Outcome(Struct, kw_only=True):
     """The named groups of the regex that matched."""
     notes: list[Note] = field(default_factory=list)
 
+    def tag_with(self, tags: Iterable[str]) -> None:
+        self.tag += tags
+        self.untag = [tag for tag in self.untag if tag not in self.tag]
+
+    def untag_from(self, tags: Iterable[str]) -> None:
+        self.untag += tags
+        self.tag = [tag for tag in self.tag if tag not in self.untag]
+
+    def contact_after(self, contact: Contact) -> Contact:
+        """With the variables and tags as they are by now; the same one where nothing has changed."""
+        if not (self.set or self.unset or self.tag or self.untag):
+            return contact
+        kept = {name: value for name, value in contact.vars.items() if name not in self.unset}
+        tags = (contact.tags | set(self.tag)) - set(self.untag)
+        return structs.replace(contact, vars=kept | self.set, tags=tags)
+
 
 # --- needs --------------------------------------------------------------------------------------------------------
 
@@ -135,21 +151,28 @@ class HttpAnswer(Struct, frozen=True, kw_only=True):
         return self.error is None and 200 <= self.status < 400
 
 
-class AskCondition(Struct, frozen=True, kw_only=True):
+class OfPlugins(Struct, frozen=True, kw_only=True):
+    """What plugins are asked."""
+
+    contact: Contact
+    """As it is by now: what rules have done before is seen."""
+
+
+class AskCondition(OfPlugins, frozen=True, kw_only=True):
     """A plugin's condition; answered with True or False (also where the plugin failed)."""
 
     name: str
     arguments: dict[str, Any]
 
 
-class AskAction(Struct, frozen=True, kw_only=True):
+class AskAction(OfPlugins, frozen=True, kw_only=True):
     """A plugin's action; answered with PluginAnswer."""
 
     name: str
     arguments: dict[str, Any]
 
 
-class AskPlugins(Struct, frozen=True, kw_only=True):
+class AskPlugins(OfPlugins, frozen=True, kw_only=True):
     """No rule has answered: do plugins? Answered with PluginAnswer."""
 
 
@@ -170,7 +193,7 @@ class PluginAnswer(Struct, frozen=True, kw_only=True):
     """Of an action: `{{ plugin }}` in the templates after it."""
 
 
-class BeforeReply(Struct, frozen=True, kw_only=True):
+class BeforeReply(OfPlugins, frozen=True, kw_only=True):
     """Plugins may change or drop what is about to be sent; answered with `list[Planned]`."""
 
     messages: list[Planned]

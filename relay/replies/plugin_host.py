@@ -75,6 +75,7 @@ class PluginHost:
         return asking.list_tools(self._caller, tenant_id=tenant_id, session_id=session_id)
 
     async def answer(self, need: PluginNeed, situation: Situation) -> bool | PluginAnswer | list[Planned]:
+        situation = structs.replace(situation, contact=need.contact)
         asked = _asked(situation)
         match need:
             case AskCondition():

@@ -169,8 +169,7 @@ class _Answers:
 
 
 def _after(state: TrialState, situation: Situation, outcome: Outcome) -> TrialState:
-    kept = {name: value for name, value in situation.contact.vars.items() if name not in outcome.unset}
-    tags = (situation.contact.tags | set(outcome.tag)) - set(outcome.untag)
+    contact = outcome.contact_after(situation.contact)
     flow = outcome.flow
     if flow is None and not outcome.end_flow:
         flow = situation.contact.flow
@@ -178,8 +177,8 @@ def _after(state: TrialState, situation: Situation, outcome: Outcome) -> TrialSt
     now = situation.now.timestamp()
     new = [Said(at=now, digest=digest_of(message.content.get("text", ""))) for message in outcome.messages]
     return TrialState(
-        vars=kept | outcome.set,
-        tags=sorted(tags),
+        vars=contact.vars,
+        tags=sorted(contact.tags),
         flow=flow,
         fired=state.fired | dict.fromkeys(outcome.cooldowns, situation.now),
         paused_until=paused,

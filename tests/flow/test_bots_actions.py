@@ -189,6 +189,36 @@ async def test_which_rules_follow(shop: Shop) -> None:
     await shop.answers({"xa": ["rest"], "xab": ["hello 1", "rest"], "xabc": ["hello 1", "one"]})
 
 
+async def test_rules_see_what_those_before_them_did(shop: Shop, server: Server) -> None:
+    """Tags and variables of the same message: from its words, a call and a plugin; the explanation says so, too."""
+    server.answers["/customers"] = {"plan": "gold"}
+    await shop.obeys(
+        r"""
+        version: 1
+        rules:
+          - {id: name, when: {regex: '^sou (?P<who>\w+)'}, do: [{set: {who: "{{ match.who }}"}}, {tag: known}, {continue: true}]}
+          - {id: look-up, when: {tags: known}, do: [{http: {url: "$URL/customers"}}, {set: {plan: "{{ http.json.plan }}"}}, {continue: true}]}
+          - {id: price, when: {always: true}, if: [{vars: {plan: gold}}], do: [{plugin: {name: store.price, with: {item: "{{ who }}"}}}, {continue: true}]}
+          - {id: buyer, when: {tags: buyer}, if: [{vars: {asked: {exists: true}}}], do: [{reply: "{{ asked }} {{ plan }} {{ contact.tags | join }}"}]}
+          - {id: rest, when: {always: true}, do: [{reply: rest}]}
+        """,
+        url=server.url,
+    )
+    person = shop.somebody()
+    assert await shop.says(person, "oi") == ["rest"]
+    assert await shop.says(person, "sou ana") == ["Um momento.", "ana gold buyerknown"]
+    body = {"text": "sou ana", "http": {"plan": "gold"}}
+    told = (await shop.caller.post("/api/v1/rules/explain", json=body)).json()
+    # Plugins are not asked here.
+    assert [(note["rule"], note["code"]) for note in told["notes"]] == [
+        ("name", "fired"),
+        ("look-up", "fired"),
+        ("price", "fired"),
+        ("buyer", "trigger.tags"),
+        ("rest", "fired"),
+    ]
+
+
 async def test_conversations(shop: Shop) -> None:
     """Steps that ask, check, ask again, branch, go to each other and to other flows, are left and end."""
     await shop.obeys(

@@ -241,8 +241,8 @@ def test_plugins_are_asked_in_order() -> None:
         schema.Condition(plugin={"c.z": {}}),
     ]
     asking = check(conditions, situation(), key=_KEY, calendar=_CALENDAR, default_cooldown=0)
-    assert next(asking) == AskCondition(name="a.x", arguments={"desk": 1})
-    assert asking.send(True) == AskCondition(name="b.y", arguments={})
+    assert next(asking) == AskCondition(contact=contact(), name="a.x", arguments={"desk": 1})
+    assert asking.send(True) == AskCondition(contact=contact(), name="b.y", arguments={})
     with pytest.raises(StopIteration) as ended:
         asking.send(False)
     code, sentence = ended.value.value

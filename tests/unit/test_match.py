@@ -128,14 +128,19 @@ MISSES: dict[str, tuple[dict[str, Any], str, str, str]] = {
 }
 
 
+def _found(matcher: Matcher, text: str) -> list[tuple[int, dict[str, str]]]:
+    return list(matcher.find(matcher.look_at(incoming(text), contact())))
+
+
 def _fires(when: dict[str, Any], text: str = "Olá", **changes: Any) -> bool:
     """Also holds that `why` says the same as `find`."""
     lists = {"vip": frozenset({"5511912345678"})}
     matcher = Matcher([entry(when, lists)])
     who = contact(**changes.pop("who", {}))
     message = incoming(text, **changes)
-    found = [index for index, _groups in matcher.find(message, who)]
-    holds, code, detail = matcher.why(0, message, who)
+    seen = matcher.look_at(message, who)
+    found = [index for index, _groups in matcher.find(seen)]
+    holds, code, detail = matcher.why(0, seen)
     assert holds is bool(found)
     assert code.startswith("trigger.")
     assert (code == "trigger.holds") is holds
@@ -153,7 +158,8 @@ def test_holds(when: dict[str, Any], text: str) -> None:
 def test_misses_and_says_why(when: dict[str, Any], text: str, code: str, detail: str) -> None:
     """A message that it is not for, with the part that did not hold; in the rule's words, never the customer's."""
     assert not _fires(when, text)
-    assert Matcher([entry(when)]).why(0, incoming(text), contact()) == (False, code, detail)
+    matcher = Matcher([entry(when)])
+    assert matcher.why(0, matcher.look_at(incoming(text), contact())) == (False, code, detail)
 
 
 CHATS = {
@@ -208,7 +214,8 @@ def test_no_text(when: dict[str, Any], holds: bool) -> None:
 def test_no_text_says_so() -> None:
     """The reason is the missing text, not the words."""
     when = {"types": ["image"], "keyword": "a"}
-    told = Matcher([entry(when)]).why(0, incoming("", type="image"), contact())
+    matcher = Matcher([entry(when)])
+    told = matcher.why(0, matcher.look_at(incoming("", type="image"), contact()))
     assert told == (False, "trigger.no_text", "The message has no text, which `keyword` needs.")
 
 
@@ -256,13 +263,26 @@ def test_order_and_groups() -> None:
             entry({"keyword": "pedido", "all": [{"regex": r"(?P<digit>\d)"}]}),
         ]
     )
-    found = list(matcher.find(incoming("Não vi o pedido 42"), contact()))
+    found = _found(matcher, "Não vi o pedido 42")
     assert found == [
         (0, {}),
         (2, {"word": "pedido", "order": "42"}),
         (3, {"b": "Não"}),
         (4, {"digit": "4"}),
     ]
+
+
+def test_what_has_changed_meanwhile_is_seen() -> None:
+    """A rule's tags are those of the contact when it is its turn."""
+    matcher = Matcher(
+        [entry({"always": True}), entry({"tags": "vip"}), entry({"keyword": "oi", "tags": "old"})]
+    )
+    seen = matcher.look_at(incoming("oi"), contact(tags=frozenset({"old"})))
+    found = matcher.find(seen)
+    assert next(found) == (0, {})
+    seen.contact = contact(tags=frozenset({"vip"}))
+    assert list(found) == [(1, {})]
+    assert [matcher.why(index, seen)[0] for index in range(3)] == [True, True, False]
 
 
 def test_only_the_beginning_of_a_long_text_counts() -> None:
@@ -275,7 +295,7 @@ def test_a_thousand_rules() -> None:
     """More patterns than one set takes; each rule is found by its own word, and by no other."""
     matcher = Matcher([entry({"keyword": f"palavra{number}"}) for number in range(2500)])
     for number in (0, 999, 1000, 2499):
-        assert list(matcher.find(incoming(f"a palavra{number}!"), contact())) == [(number, {})]
+        assert _found(matcher, f"a palavra{number}!") == [(number, {})]
 
 
 @pytest.mark.parametrize("set_bytes", [16 << 20, 1 << 18, 1 << 16], ids=["enough", "halves", "one by one"])
@@ -285,7 +305,7 @@ def test_patterns_that_are_too_much_for_a_set(monkeypatch: pytest.MonkeyPatch, s
     heavy = [rf"[a-m].{{{number}}}[n-z]\d" for number in range(300, 316)]
     matcher = Matcher([entry({"regex": pattern}) for pattern in [*heavy, "^fim"]])
     # 313 characters before the z, each of which may be the first.
-    found = [index for index, _groups in matcher.find(incoming("fim" + "a" * 310 + "z7"), contact())]
+    found = [index for index, _groups in _found(matcher, "fim" + "a" * 310 + "z7")]
     assert found == [*range(13), len(heavy)]
 
 
@@ -294,15 +314,15 @@ def test_a_regex_that_is_none_is_in_no_text() -> None:
     matcher = Matcher(
         [entry({"regex": ["(", "a{900}{9}"]}), entry({"not": [{"regex": "("}]}), entry({"regex": "a"})]
     )
-    assert [index for index, _groups in matcher.find(incoming("a(" * 2000), contact())] == [1, 2]
+    assert [index for index, _groups in _found(matcher, "a(" * 2000)] == [1, 2]
 
 
 def test_huge_regexes_look_at_less() -> None:
     """What a message costs is bounded, however many expressions there are: together they look at fewer characters."""
     huge = [rf"[a-m].{{{number}}}[n-z]" for number in range(450, 500)]
     few, many = Matcher([entry({"regex": "fim$"})]), Matcher([entry({"regex": ["fim$", *huge]})])
-    assert [len(list(one.find(incoming("9" * 2000 + "fim"), contact()))) for one in (few, many)] == [1, 0]
-    assert [len(list(one.find(incoming("9" * 90 + "fim"), contact()))) for one in (few, many)] == [1, 1]
+    assert [len(_found(one, "9" * 2000 + "fim")) for one in (few, many)] == [1, 0]
+    assert [len(_found(one, "9" * 90 + "fim")) for one in (few, many)] == [1, 1]
 
 
 REFUSED = {

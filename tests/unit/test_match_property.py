@@ -84,8 +84,9 @@ def test_finds_what_the_rules_say(entries: list[Entry], message: Incoming, who: 
     """Anchors and sets are a short cut: they leave out no rule that holds and add none; `why` agrees."""
     matcher = Matcher(entries)
     expected = [number for number, one in enumerate(entries) if _holds(one.rule.when, message, who)]
-    assert [number for number, _groups in matcher.find(message, who)] == expected
-    assert [number for number in range(len(entries)) if matcher.why(number, message, who)[0]] == expected
+    seen = matcher.look_at(message, who)
+    assert [number for number, _groups in matcher.find(seen)] == expected
+    assert [number for number in range(len(entries)) if matcher.why(number, seen)[0]] == expected
 
 
 # --- the rules, read one by one -------------------------------------------------------------------------------------

@@ -60,15 +60,28 @@ async def test_answers_come_back_as_data(shelf: Shelf) -> None:
     )
     async with host_of(shelf) as host:
         assert host.abilities_for(TenantId("ten_a")).answers
-        assert await host.answer(AskCondition(name="shop.vip", arguments={"tag": "vip"}), SITUATION) is True
-        assert await host.answer(AskCondition(name="shop.vip", arguments={}), SITUATION) is False
+        assert (
+            await host.answer(
+                AskCondition(contact=SITUATION.contact, name="shop.vip", arguments={"tag": "vip"}), SITUATION
+            )
+            is True
+        )
+        assert (
+            await host.answer(
+                AskCondition(contact=SITUATION.contact, name="shop.vip", arguments={}), SITUATION
+            )
+            is False
+        )
         cause = Cause(plugin="shop", message_id="msg_1")
         message = Planned(type="text", content={"text": "2 left"}, cause=cause)
         assert await host.answer(
-            AskAction(name="shop.stock", arguments={"of": 2}), SITUATION
+            AskAction(contact=SITUATION.contact, name="shop.stock", arguments={"of": 2}), SITUATION
         ) == PluginAnswer(plugin="shop", messages=[message], set={"asked": True}, handled=True, result=3)
-        assert await host.answer(AskAction(name="shop.none", arguments={}), SITUATION) == PluginAnswer()
-        assert await host.answer(AskPlugins(), SITUATION) == PluginAnswer(
+        assert (
+            await host.answer(AskAction(contact=SITUATION.contact, name="shop.none", arguments={}), SITUATION)
+            == PluginAnswer()
+        )
+        assert await host.answer(AskPlugins(contact=SITUATION.contact), SITUATION) == PluginAnswer(
             plugin="shop",
             messages=[structs.replace(message, content={"text": "To 5511912345678"})],
             tag=["seen"],
@@ -93,7 +106,7 @@ async def test_editors_keep_the_causes(shelf: Shelf) -> None:
     given = [planned("a", "one"), planned("b", "two")]
     async with host_of(shelf) as host:
         assert host.abilities_for(TenantId("ten_a")).edits
-        left = await host.answer(BeforeReply(messages=given), SITUATION)
+        left = await host.answer(BeforeReply(contact=SITUATION.contact, messages=given), SITUATION)
     assert left == [
         given[0],
         Planned(

@@ -52,8 +52,8 @@ class _Look(Struct, frozen=True, kw_only=True):
         if failed is not None:
             return failed
         for name, arguments in (condition.plugin or {}).items():
-            asked = AskCondition(name=name, arguments=arguments if isinstance(arguments, dict) else {})
-            if not (yield asked):
+            given = arguments if isinstance(arguments, dict) else {}
+            if not (yield AskCondition(contact=self.situation.contact, name=name, arguments=given)):
                 return "condition.plugin", _plugin_says_no(name)
         if condition.any is not None:
             failed = yield from self._any(condition.any)

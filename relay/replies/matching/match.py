@@ -61,23 +61,28 @@ class Matcher:
                 self._index.add(number, anchors)
         self._index.build()
 
-    def find(self, message: Incoming, contact: Contact) -> Iterator[tuple[int, dict[str, str]]]:
-        """Entries whose `when` holds, in order, with the named groups of the first regex found."""
-        seen = Seen(message, contact, regex_characters=self._regex_characters)
-        kinds = _kinds(message)
+    def look_at(self, message: Incoming, contact: Contact) -> Seen:
+        """For `find` and `why`."""
+        return Seen(message, contact, regex_characters=self._regex_characters)
+
+    def find(self, seen: Seen) -> Iterator[tuple[int, dict[str, str]]]:
+        """Entries whose `when` holds, in order, with the named groups of the first regex found.
+
+        Each is looked at when it is asked for: what its triggers see of the contact is `seen.contact` by then.
+        """
+        kinds = _kinds(seen.message)
         candidates = self._index.find(seen) if seen.text else set()
-        for place in product(kinds, (None, message.type)):
+        for place in product(kinds, (None, seen.message.type)):
             candidates.update(self._open.get(place, ()))
         for number in sorted(candidates):
             compiled = self._compiled[number]
             if not compiled.chats.isdisjoint(kinds) and _holds(compiled, seen):
                 yield number, _groups(compiled, seen)
 
-    def why(self, index: int, message: Incoming, contact: Contact) -> tuple[bool, str, str]:
+    def why(self, index: int, seen: Seen) -> tuple[bool, str, str]:
         """Whether an entry's `when` holds, a stable code, and a sentence that quotes the rule, never the message."""
         compiled = self._compiled[index]
-        seen = Seen(message, contact, regex_characters=self._regex_characters)
-        if compiled.chats.isdisjoint(_kinds(message)):
+        if compiled.chats.isdisjoint(_kinds(seen.message)):
             detail = said(
                 "The rule is for {chats} messages; this one is not.", chats=any_of(sorted(compiled.chats))
             )

@@ -10,7 +10,10 @@ _RUN_WORDS = 64
 
 
 class Seen:
-    """Of the text, the first 4,096 characters; see `LOOKED_AT_CHARACTERS`."""
+    """Of the text, the first 4,096 characters; see `LOOKED_AT_CHARACTERS`.
+
+    `contact` may be replaced between two rules, by what the one before has made of its tags.
+    """
 
     def __init__(
         self, message: Incoming, contact: Contact, *, regex_characters: int = LOOKED_AT_CHARACTERS
