@@ -64,8 +64,7 @@ class _Decider:
                 yield from self._ask_rules(lambda entry: entry.resumes)
             return outcome
         if (yield from self._answered()) and outcome.messages and self._book.abilities.edits:
-            contact = outcome.contact_after(self._situation.contact)
-            outcome.messages = yield BeforeReply(contact=contact, messages=outcome.messages)
+            outcome.messages = yield BeforeReply(messages=outcome.messages)
         return outcome
 
     def _answered(self) -> Generator[Need, Any, bool]:

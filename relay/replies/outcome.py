@@ -152,7 +152,7 @@ class HttpAnswer(Struct, frozen=True, kw_only=True):
 
 
 class OfPlugins(Struct, frozen=True, kw_only=True):
-    """What plugins are asked."""
+    """What plugins are asked on the way to an answer."""
 
     contact: Contact
     """As it is by now: what rules have done before is seen."""
@@ -193,8 +193,11 @@ class PluginAnswer(Struct, frozen=True, kw_only=True):
     """Of an action: `{{ plugin }}` in the templates after it."""
 
 
-class BeforeReply(OfPlugins, frozen=True, kw_only=True):
-    """Plugins may change or drop what is about to be sent; answered with `list[Planned]`."""
+class BeforeReply(Struct, frozen=True, kw_only=True):
+    """Plugins may change or drop what is about to be sent; answered with `list[Planned]`.
+
+    They see the contact as it was when the message came: what says goodbye to somebody is still said.
+    """
 
     messages: list[Planned]
 

@@ -75,8 +75,9 @@ class PluginHost:
         return asking.list_tools(self._caller, tenant_id=tenant_id, session_id=session_id)
 
     async def answer(self, need: PluginNeed, situation: Situation) -> bool | PluginAnswer | list[Planned]:
-        situation = structs.replace(situation, contact=need.contact)
-        asked = _asked(situation)
+        if isinstance(need, BeforeReply):
+            return await self.edit(need.messages, situation)
+        asked = _asked(structs.replace(situation, contact=need.contact))
         match need:
             case AskCondition():
                 return await asking.ask_condition(self._caller, need.name, asked, need.arguments)
@@ -85,8 +86,6 @@ class PluginHost:
                 return _answer(answered, situation)
             case AskPlugins():
                 return _answer(await asking.ask_message_received(self._caller, asked), situation)
-            case BeforeReply():
-                return await self.edit(need.messages, situation)
 
     async def edit(self, messages: Sequence[Planned], situation: Situation) -> list[Planned]:
         """What plugins leave of what is about to be said; for whoever says something outside of a decision, too."""

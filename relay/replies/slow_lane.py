@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from relay.loops import Bell, Loop
 from relay.model.ids import MessageId, TenantId
@@ -157,9 +157,7 @@ class SlowLane:
         """Count what was answered, and tell plugins of it; nobody waits for them."""
         if one.outcome.messages:
             self._count(one.situation.message.tenant_id, "answered")
-            contact = one.outcome.contact_after(one.situation.contact)
-            situation = structs.replace(one.situation, contact=contact)
-            task = asyncio.create_task(self._needs.replied(situation, one.outcome.messages))
+            task = asyncio.create_task(self._needs.replied(one.situation, one.outcome.messages))
             self._telling.add(task)
             task.add_done_callback(self._telling.discard)
 

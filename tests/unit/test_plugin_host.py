@@ -106,7 +106,7 @@ async def test_editors_keep_the_causes(shelf: Shelf) -> None:
     given = [planned("a", "one"), planned("b", "two")]
     async with host_of(shelf) as host:
         assert host.abilities_for(TenantId("ten_a")).edits
-        left = await host.answer(BeforeReply(contact=SITUATION.contact, messages=given), SITUATION)
+        left = await host.answer(BeforeReply(messages=given), SITUATION)
     assert left == [
         given[0],
         Planned(
