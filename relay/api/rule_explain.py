@@ -42,6 +42,8 @@ class ExplainIn(In, frozen=True, kw_only=True):
     company_id: str | None = None
     text: Annotated[str, Meta(max_length=65_536)] = ""
     type: _Short = "text"
+    content: dict[str, Any] = field(default_factory=dict)
+    """As webhooks have it: of a location its `latitude` and `longitude`."""
     at: _Short | None = None
     """As `2026-01-05T10:00`: without an offset it is in the rule set's time zone."""
     from_: _Short = field(name="from", default="+55 11 91234-5678")
@@ -181,6 +183,7 @@ def _given(data: ExplainIn) -> schema.Given:
     return schema.Given(
         text=data.text,
         type=data.type,
+        content=data.content,
         at=_at(data.at),
         chat=data.chat,
         from_=data.from_,

@@ -96,6 +96,7 @@ def explain(arguments: argparse.Namespace, config: Config) -> int:
     given: dict[str, Any] = {
         "at": at,
         "type": arguments.type,
+        "content": arguments.content,
         "chat": arguments.chat,
         "from_": arguments.from_,
         "name": arguments.name,

@@ -11,6 +11,8 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from relay.commands.client import Client
 from relay.commands.options import Commands, Handler, Options, add_yes, calling, require_yes, say_list
 from relay.commands.output import note, plain, say_json
@@ -67,6 +69,9 @@ def _add_local(actions: Commands, options: Options) -> None:
     explain.add_argument("--from", dest="from_", metavar="NUMBER", help="who writes")
     explain.add_argument("--name", metavar="NAME", help="the writer's name")
     explain.add_argument("--type", metavar="TYPE", help="text, image, audio …")
+    explain.add_argument(
+        "--content", type=_fields, metavar="JSON", help="its content as webhooks have it, in JSON"
+    )
     explain.add_argument("--chat", choices=("private", "group", "mentioned"), help="where (default: private)")
     explain.add_argument("--session", metavar="NAME", help="only rules for this session")
     explain.add_argument("--first-contact", action="store_true", help="the first message ever")
@@ -131,6 +136,13 @@ def _rule_set_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", text):
         raise argparse.ArgumentTypeError(f"{plain(text)!r} is no rule set's name")
     return text
+
+
+def _fields(text: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError):
+        raise argparse.ArgumentTypeError(f"{plain(text)!r} is no JSON object") from None
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -318,6 +318,8 @@ class Given(Section, frozen=True, kw_only=True):
 
     text: str = ""
     type: str = "text"
+    content: dict[str, Any] = field(default_factory=dict)
+    """What the message holds besides, as webhooks have it: `{latitude: -23.55, longitude: -46.63}`."""
     at: datetime | None = None
     """Without an offset, in the set's time zone; left out: a Monday at noon."""
     chat: Literal["private", "group", "mentioned"] = "private"

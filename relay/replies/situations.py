@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from relay.model.ids import ContactId, SessionId
 from relay.model.session import BotSettings
+from relay.replies.contents import text_of
 from relay.replies.situation import ChatState, Contact, FlowState, Incoming, Said, Situation
 from relay.store.facts import chat_kind
 from relay.store.reply_tasks import TaskRow
@@ -90,14 +91,6 @@ def _incoming(row: TaskRow) -> Incoming:
         answered=row.answered,
         sent_at=row.sent_at,
     )
-
-
-def text_of(content: dict[str, Any]) -> str:
-    """The words of a message: its text, a file's caption, what was voted for."""
-    words = content.get("text") or content.get("caption")
-    if words is None and isinstance(content.get("options"), list):
-        words = "\n".join(map(str, content["options"]))
-    return str(words or "")
 
 
 def _mentions_us(row: TaskRow) -> bool:

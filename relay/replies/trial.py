@@ -13,6 +13,7 @@ from relay.model.ids import ContactId, SessionId, TenantId, new_message_id
 from relay.model.session import BotSettings
 from relay.replies import schema
 from relay.replies.book import Book, Compiled, compile_set, make_book
+from relay.replies.contents import text_of
 from relay.replies.decide import decide
 from relay.replies.matching.match import digits_of
 from relay.replies.matching.text import digest_of
@@ -30,6 +31,7 @@ from relay.replies.outcome import (
 )
 from relay.replies.said import said
 from relay.replies.situation import ChatState, Contact, FlowState, Incoming, Said, Situation
+from relay.replies.templates.work import bounded
 
 _MONDAY_NOON = datetime(2026, 1, 5, 12, 0)  # noqa: DTZ001 - in the rule set's own time zone
 _GROUP = "120363000000000001@g.us"
@@ -96,6 +98,7 @@ class Trial:
         now = at.astimezone(UTC)
         digits = digits_of(given.from_)
         private = given.chat == "private"
+        content = _content(given)
         message = Incoming(
             id=new_message_id(),
             tenant_id=TenantId("ten_trial"),
@@ -105,8 +108,8 @@ class Trial:
             chat=f"{digits}@s.whatsapp.net" if private else _GROUP,
             chat_type="private" if private else "group",
             type=given.type,
-            text=given.text,
-            content={"text": given.text} if given.type == "text" else {"caption": given.text},
+            text=text_of(content),
+            content=content,
             sender_name=given.name,
             mentioned=given.chat == "mentioned",
             by_owner=False,
@@ -128,6 +131,11 @@ class Trial:
         )
         chat = ChatState(paused_until=state.paused_until, said=tuple(state.said))
         return Situation(message=message, contact=contact, chat=chat, settings=self._settings, now=now)
+
+
+def _content(given: schema.Given) -> dict[str, Any]:
+    text = {"text" if given.type == "text" else "caption": given.text} if given.text else {}
+    return text | {name: bounded(value) for name, value in given.content.items()}
 
 
 def _drive(decision: Decision, answers: "_Answers") -> Outcome:

@@ -378,6 +378,23 @@ async def test_a_draft_is_explained_before_it_is_in_force(api: Api, pool: Pool) 
     assert await rules_version(pool, api.company_id) == before
 
 
+async def test_whatever_a_message_holds_is_explained(api: Api) -> None:
+    """Its content is for templates and triggers; one that no message could have breaks nothing."""
+    source = "version: 1\nrules: [{id: a, when: {always: true}, do: [{reply: '{{ message.text }} {{ message.content }}'}]}]"
+    deep: Any = []
+    for _ in range(900):
+        deep = [deep]
+    for content, text in (
+        ({"options": ["hoje"]}, 'hoje {"options":["hoje"]}'),
+        ({"latitude": -23.5, "key": "x"}, '{"latitude":-23.5}'),
+        ({"text": {"a": 1}, "caption": 5, "contacts": "x"}, None),
+        ({"options": deep, "contacts": deep, "mediaId": deep}, None),
+    ):
+        told = await explain(api, "", type="poll_vote", content=content, source=source)
+        (reply,) = told["replies"]
+        assert text is None or reply["content"]["text"] == text
+
+
 async def test_the_rules_in_force_are_explained(api: Api) -> None:
     """Those of the company that asks, as they are at that moment, and no other's."""
     other = await api.with_key(OPERATOR_KEY).as_tenant("Other")

@@ -130,6 +130,43 @@ async def test_what_a_message_is(shop: Shop) -> None:
         assert await shop.says(voter, vote) == answer
 
 
+async def test_what_a_message_holds(shop: Shop) -> None:
+    """Places, cards, files and votes, by the names that webhooks have; rules below go by a place's coordinates."""
+    rules = """
+        version: 1
+        rules:
+          - {id: place, when: {types: [location]}, do: [{set: {lat: "{{ message.content.latitude }}"}}, {reply: "{{ message.content.name }} {{ message.content.address }} {{ message.content.latitude }},{{ message.content.longitude }}"}, {continue: true}]}
+          - {id: south, when: {types: [location]}, if: [{vars: {lat: {below: -30}}}], do: [{reply: south}]}
+          - {id: card, when: {types: [contact]}, do: [{reply: "{{ message.content.name }} {{ message.content.phone }}"}]}
+          - {id: file, when: {types: [document]}, do: [{reply: "{{ message.content|items|map('first')|sort }}: {{ message.content.fileName }} {{ message.content.mimetype }} {{ message.content.sizeBytes }}"}]}
+          - {id: vote, when: {types: [poll_vote]}, do: [{reply: "{{ message.content.options|join(' and ') }}"}]}
+          - {id: ask, when: {keyword: quando}, do: [{reply: {poll: {question: Quando?, options: [hoje, amanhã], selectable: 2}}}]}
+    """
+    await shop.obeys(rules)
+    place = {"latitude": -23.5, "longitude": -46.25, "name": "Loja", "address": "Rua A"}
+    for given, answers in (
+        ({"type": "location", "content": place}, ["Loja Rua A -23.5,-46.25"]),
+        ({"type": "location", "content": {**place, "latitude": -30.1}}, ["Loja Rua A -30.1,-46.25", "south"]),
+        ({"type": "contact", "content": {"name": "Ana", "phone": "+55 11 97777-6666"}}, ["Ana +55 11 97777-6666"]),
+        (
+            {"type": "document", "content": {"base64": base64.b64encode(b"hello").decode(), "fileName": "a.txt", "mimetype": "text/plain"}},
+            ["fileName, mediaId, mimetype, sizeBytes: a.txt text/plain 5"],
+        ),
+    ):  # fmt: skip
+        assert await shop.says(shop.somebody(), given) == answers
+        explained = await shop.caller.post("/api/v1/rules/explain", json=given)
+        assert (
+            given["type"] == "document"
+            or [one["content"]["text"] for one in explained.json()["replies"]] == answers
+        )
+    voter = shop.somebody()
+    await shop.says(voter, "quando?")
+    wa_id = (await shop.outbox(phone(voter)))[-1]["waId"]
+    hashes = [hashlib.sha256(option.encode()).hexdigest() for option in ("hoje", "amanhã")]
+    vote = {"type": "poll_vote", "content": {"waMessageId": wa_id, "optionHashes": hashes}}
+    assert await shop.says(voter, vote) == ["hoje and amanhã"]
+
+
 async def test_where_a_message_is_written(shop: Shop) -> None:
     """In private unless a rule says otherwise; in groups to all, or only to who speaks to the account."""
     await shop.obeys(

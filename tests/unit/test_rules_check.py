@@ -86,6 +86,8 @@ def test_what_is_right_is_taken() -> None:
         ('url: "{{ vars.base }}/orders"', "url: 'http://['", 13, "rules[0].do[2].http.url", "no address"),
         ('url: "{{ vars.base }}/orders"', "url: https://x, timeout: 5m", 13, "rules[0].do[2].http.timeout", "at most 30s"),
         ("given: {text: oi eu}", "given: {type: fax}", 22, "tests[0].given.type", "no message type"),
+        ("given: {text: oi eu}", "given: {content: {latitud: 1}}", 22, "tests[0].given.content.latitud", "did you mean `latitude`?"),
+        ("given: {text: oi eu}", "given: {content: {url: x}}", 22, "tests[0].given.content.url", "no field of a message"),
         ("given: {text: oi eu}", "given: {from: me}", 22, "tests[0].given.from", "no phone number"),
         ("given: {text: oi eu}", "given: {at: 0001-01-01}", 22, "tests[0].given.at", "between 1970"),
         ("given: {text: oi eu}", "given: {http: {status: x}}", 22, "tests[0].given.http.status", "status of HTTP"),

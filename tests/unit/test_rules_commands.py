@@ -151,6 +151,9 @@ def test_explain_takes_what_was_before(folder: Path) -> None:
     )
     assert relay(folder, "explain", "--text", "oi", "--at", "soon")[0] == 2
     assert relay(folder, "explain", "--text", "oi", "--type", "fax")[0] == 2
+    held = ("explain", "--text", "", "--content", '{"text": "Pedido 42"}')
+    assert "says: Pedido 42" in relay(folder, *held)[1]
+    assert relay(folder, *held[:-1], "[1]")[0] == 2
 
 
 def test_schema_is_printed(folder: Path) -> None:

@@ -26,6 +26,8 @@ rules:
   - id: poll
     when: {keyword: nota}
     do: [{reply: {text: Obrigado, poll: {question: Que nota?, options: [a, b]}}}, {reply: {media: {url: 'https://x/y.png', caption: Veja}}}]
+  - {id: place, when: {types: [location]}, do: [{set: {lat: "{{ message.content.latitude }}"}}, {reply: "{{ message.content.name }}: {{ lat }}"}]}
+  - {id: picture, when: {types: [image], starts: onde}, do: [{reply: "{{ message.content.mediaId }} {{ message.content.caption }}"}]}
   - {id: rest, priority: 0, when: {contains: '?'}, do: [{agent: main}]}
 flows:
   menu:
@@ -56,6 +58,9 @@ def only(expect: str, given: str = "text: pedido 42") -> list[str]:
         ("text: ATENDENTE", "rule: human, handoff: true, replies: [Um momento...]"),
         ("text: estoque, http: {left: 7}", "replies: [7 peças]"),
         ("text: estoque, http: {status: 500}", "replies: [Não sei.]"),
+        ("type: location, content: {latitude: -23.55, name: Loja}", "rule: place, replies: ['Loja: -23.55'], vars: {lat: -23.55}"),
+        ("type: image, text: Onde?, content: {mediaId: med_1}", "rule: picture, replies: [med_1 Onde?]"),
+        ("type: poll_vote, content: {options: [pedido 42]}", "rule: order"),
         ("text: nota", "replies: [Obrigado, 'Que nota?', Veja]"),
         ("text: 'sim?'", "rule: rest, agent: main, replies: []"),
         ("text: xyz", "rule: '', replies: [], tags: [], events: []"),

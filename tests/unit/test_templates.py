@@ -1,13 +1,16 @@
 """Templates: what people write with them, and that no template costs more than its bounds."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from relay.model.errors import RelayError
 from relay.replies import schema
+from relay.replies.contents import NAMES, text_of
 from relay.replies.matching.hours import Calendar
 from relay.replies.templates.render import TemplateFailed, Templates, check, values_of
 from tests.unit.bot_situations import MONDAY_NOON, contact, incoming, situation
@@ -88,6 +91,52 @@ def test_render(source: str, text: str) -> None:
     values = _values(answers={"http": {"status": 200, "json": _ITEMS}})
     assert Templates({}).render(source, values) == text
     assert check(source) is None
+
+
+CONTENTS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "location": (
+        {"latitude": -23.55, "longitude": -46.0, "name": "Loja", "address": "Rua A, 1", "live": True},
+        "https://maps.example/?q={{ message.content.latitude }},{{ message.content.longitude }} {{ message.content.name }}, {{ message.content.address }}",
+        "https://maps.example/?q=-23.55,-46 Loja, Rua A, 1",
+    ),
+    "contact": (
+        {"contacts": [{"name": "Ana", "phone": "+55 11 1", "photo": "x"}, {"name": "Rui", "phone": "+55 11 2"}]},
+        "{% for one in message.content.contacts %}{{ one.name }}: {{ one.phone }}{{ one.photo }};{% endfor %}",
+        "Ana: +55 11 1;Rui: +55 11 2;",
+    ),
+    "document": (
+        {"mediaId": "med_1", "mimetype": "text/plain", "sizeBytes": 7, "fileName": "a.txt", "caption": "Lê"},
+        "{{ message.content.fileName }} {{ message.content.mimetype }} {{ message.content.sizeBytes }} {{ message.content.mediaId }} {{ message.content.caption }}",
+        "a.txt text/plain 7 med_1 Lê",
+    ),
+    "poll_vote": (
+        {"messageId": "msg_1", "options": ["hoje", "amanhã"]},
+        "{{ message.content.options|first }} {{ message.content.options }} {{ message.text|lines|last }}",
+        "hoje hoje, amanhã amanhã",
+    ),
+    "no secrets": (
+        {"url": "https://x/?key=1", "base64": "AAAA", "directPath": "/v/t", "mediaKey": "k", "key": "k", "sha256": "s"},
+        "{{ message.content|tojson }}{{ message.content.url }}",
+        "{}",
+    ),
+    "of another type": ({"text": "oi"}, "{{ message.content.latitude }}{{ message.content.text }}", "oi"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "source", "text"), CONTENTS.values(), ids=CONTENTS)
+def test_what_a_message_holds(content: dict[str, Any], source: str, text: str) -> None:
+    """By the names that webhooks have for it; never what opens a file."""
+    message = incoming(text_of(content), content=content)
+    values = values_of(situation(message=message), calendar=_CALENDAR, match={}, answers={}, language="pt-BR")
+    assert Templates({}).render(source, values) == text
+    assert check(source) is None
+
+
+def test_names_are_those_of_the_docs() -> None:
+    """Each that webhooks tell of a message's content can be named, but for what is no use to people."""
+    page = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
+    (table,) = re.findall(r"^\| type \| content \|\n\|[- |]+\n((?:\|.*\n)+)", page, re.MULTILINE)
+    assert set(re.findall(r'"(\w+)":', table)) - NAMES == {"waMessageId"}
 
 
 ENGLISH = {

@@ -11,6 +11,7 @@ import msgspec
 
 from relay.model.message import MessageType
 from relay.replies import schema
+from relay.replies.contents import NAMES
 from relay.replies.reading.calendar_names import zone_faults
 from relay.replies.reading.pattern_checks import PatternCheck
 from relay.replies.reading.problems import Path
@@ -94,6 +95,8 @@ def _(part: schema.Trigger, rule_set: schema.RuleSet) -> Iterator[Fault]:
 def _(part: schema.Given, _rule_set: schema.RuleSet) -> Iterator[Fault]:
     if part.type not in _types():
         yield ("type",), unknown(part.type, _types(), said("message type"))
+    for name in part.content.keys() - NAMES:
+        yield ("content", name), unknown(name, sorted(NAMES), said("field of a message"))
     if not _is_phone(part.from_):
         yield ("from",), _no_phone(part.from_)
     if part.at is not None and part.at.year not in _YEARS:

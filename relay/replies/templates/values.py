@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from relay.replies.contents import shown
 from relay.replies.matching.hours import Calendar
 from relay.replies.matching.text import LOOKED_AT_CHARACTERS
 from relay.replies.situation import Situation
@@ -33,7 +34,11 @@ def values_of(
             "tags": sorted(contact.tags),
         },
         "vars": variables,
-        "message": {"text": message.text[:LOOKED_AT_CHARACTERS], "type": message.type},
+        "message": {
+            "text": message.text[:LOOKED_AT_CHARACTERS],
+            "type": message.type,
+            "content": shown(bounded(message.content)),
+        },
         "match": dict(match),
         "now": now,
         "session": {"name": message.session_name, "phone": message.session_phone or ""},
