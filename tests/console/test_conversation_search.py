@@ -125,7 +125,11 @@ async def test_only_the_latest_search_counts(open_desk: OpenDesk, company: Compa
     await open_page(desk, company.key)
     held: list[Route] = []
     of_first = re.compile(r"/messages\?.*text=primeiro")
-    await desk.page.route(of_first, lambda route: held.append(route))
+
+    async def hold(route: Route) -> None:
+        held.append(route)
+
+    await desk.page.route(of_first, hold)
     async with desk.page.expect_request(of_first):
         await search(desk, "primeiro")
     await expect(desk.page.get_by_text(desk.words("conversations.hits.asking"))).to_be_visible()

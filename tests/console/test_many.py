@@ -26,6 +26,7 @@ ELEMENTS = 4_000
 """Of the whole page with a list of PAGE rows."""
 BUBBLES = 160
 _AT_ONCE = 16
+_SCROLL_SECONDS = 60.0
 _MARK = "rows => rows.forEach((row) => { row.isOld = true; })"
 _FRESH = "rows => rows.filter((row) => !row.isOld).map((row) => row.querySelector('strong').textContent)"
 
@@ -143,32 +144,34 @@ async def test_five_hundred_chats(open_desk: OpenDesk, company: Company) -> None
 
 async def scroll_to_the_last(desk: Desk, count: int) -> None:
     """As one does who looks for somebody from long ago."""
-    await desk.page.locator(".chat-list-content").evaluate(
-        """(list, count) => new Promise((done) => {
-          const down = () => {
-            list.scrollTop = list.scrollHeight;
-            if (list.querySelectorAll('li').length >= count) done(); else requestAnimationFrame(down);
-          };
-          down();
-        })""",
-        count,
-    )
+    async with asyncio.timeout(_SCROLL_SECONDS):
+        await desk.page.locator(".chat-list-content").evaluate(
+            """(list, count) => new Promise((done) => {
+              const down = () => {
+                list.scrollTop = list.scrollHeight;
+                if (list.querySelectorAll('li').length >= count) done(); else requestAnimationFrame(down);
+              };
+              down();
+            })""",
+            count,
+        )
 
 
 async def scroll_back(desk: Desk) -> None:
     """Up, until messages are there that are older than all before."""
     log = desk.page.locator(".log")
     before = await first_number(desk)
-    await log.evaluate(
-        """(log, before) => new Promise((done) => {
-          const up = () => {
-            const first = Number(/número (\\d+)/.exec(log.querySelector('.bubble').innerText)[1]);
-            if (first < before) done(); else { log.scrollTop = 0; requestAnimationFrame(up); }
-          };
-          up();
-        })""",
-        before,
-    )
+    async with asyncio.timeout(_SCROLL_SECONDS):
+        await log.evaluate(
+            """(log, before) => new Promise((done) => {
+              const up = () => {
+                const first = Number(/número (\\d+)/.exec(log.querySelector('.bubble').innerText)[1]);
+                if (first < before) done(); else { log.scrollTop = 0; requestAnimationFrame(up); }
+              };
+              up();
+            })""",
+            before,
+        )
     assert await first_number(desk) < before
 
 

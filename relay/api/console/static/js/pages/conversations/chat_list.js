@@ -38,17 +38,24 @@ export function chatList({ nameOfSession, onMore, onSearch, signal }) {
       most += STEP;
       update(last.chats, last);
     } else {
+      wantsMoreThan = last.chats.length;
       onMore();
     }
   }, { passive: true });
   let shown = new Map(); // id → {li, as}
   let last = { chats: [], open: null, found: null };
   let most = STEP;
+  // Who is at the end of the list cannot scroll on: what was asked for shows when it comes.
+  let wantsMoreThan = null;
   const title = h('h2', { class: 'found-title' }, t('conversations.chats'));
   const none = h('p', { class: 'found-note small soft' });
 
   function update(chats, { open, found = null }) {
     last = { chats, open, found };
+    if (wantsMoreThan !== null && chats.length > wantsMoreThan) {
+      most += STEP;
+      wantsMoreThan = null;
+    }
     const before = shown;
     shown = new Map();
     const today = new Date().toDateString();
