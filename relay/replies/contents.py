@@ -8,6 +8,8 @@ Only fields that are named here are shown: the keys and addresses of files are n
 
 from typing import Any
 
+from relay.replies.templates.work import bounded
+
 NAMES = frozenset({
     "text", "choiceId",
     "mediaId", "mimetype", "sizeBytes", "caption", "fileName", "voice", "seconds", "width", "height", "animated",
@@ -28,11 +30,11 @@ def text_of(content: dict[str, Any]) -> str:
 
 
 def shown(content: dict[str, Any]) -> dict[str, Any]:
-    """The fields of `NAMES`, in each card of several contacts as well."""
-    return {name: _shown(value) for name, value in content.items() if name in NAMES}
+    """The fields of `NAMES`, in each card of several contacts as well; cut as all that templates see."""
+    return {name: _named(bounded(value)) for name, value in content.items() if name in NAMES}
 
 
-def _shown(value: Any) -> Any:
+def _named(value: Any) -> Any:
     if isinstance(value, dict):
-        return shown(value)
-    return [_shown(one) for one in value] if isinstance(value, list) else value
+        return {name: _named(part) for name, part in value.items() if name in NAMES}
+    return [_named(one) for one in value] if isinstance(value, list) else value

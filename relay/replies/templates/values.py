@@ -37,7 +37,7 @@ def values_of(
         "message": {
             "text": message.text[:LOOKED_AT_CHARACTERS],
             "type": message.type,
-            "content": shown(bounded(message.content)),
+            "content": shown(message.content),
         },
         "match": dict(match),
         "now": now,
