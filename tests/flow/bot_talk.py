@@ -9,6 +9,7 @@ import asyncio
 import textwrap
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,7 +18,7 @@ from msgspec import Struct
 
 from relay.store.pool import Connection, connect
 from tests.flow.ledger import WIDE_LIMITS
-from tests.flow.serving import Relay, link, make_tenant, until
+from tests.flow.serving import Relay, link, make_tenant, serving, until
 
 WHATSAPP = "/api/v1/whatsapp"
 _STORED = "SELECT count(*) FROM whatsapp_messages WHERE session_id = $1 AND origin IN ('contact', 'phone')"
@@ -145,6 +146,16 @@ def words_of(one: dict[str, Any]) -> Any:
 async def happens(event: asyncio.Event) -> None:
     async with asyncio.timeout(15):
         await event.wait()
+
+
+@asynccontextmanager
+async def serving_store(folder: Path, plugin: str) -> AsyncIterator[Relay]:
+    """A server with one plugin, `store`."""
+    plugins = folder / "plugins"
+    plugins.mkdir()
+    (plugins / "store.py").write_text(plugin)
+    async with serving(folder, plugins__folder=str(plugins), plugins__enabled=["store"]) as relay:
+        yield relay
 
 
 @asynccontextmanager

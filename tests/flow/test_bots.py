@@ -7,21 +7,18 @@ import base64
 import hashlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from tests.flow.bot_talk import Shop, open_shop, phone
-from tests.flow.serving import Relay, serving
+from tests.files import PNG
+from tests.flow.bot_talk import Shop, phone, serving_store
+from tests.flow.serving import Relay
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 GROUP = "120363000000000001"
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
-)
 PLUGIN = """
 from relay.plugin import condition
 
@@ -33,18 +30,8 @@ def cheap(arguments, message):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def relay(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Relay]:
-    folder: Path = tmp_path_factory.mktemp("bots")
-    plugins = folder / "plugins"
-    plugins.mkdir()
-    (plugins / "store.py").write_text(PLUGIN)
-    async with serving(folder, plugins__folder=str(plugins), plugins__enabled=["store"]) as relay:
+    async with serving_store(tmp_path_factory.mktemp("bots"), PLUGIN) as relay:
         yield relay
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def shop(relay: Relay) -> AsyncIterator[Shop]:
-    async with open_shop(relay) as shop:
-        yield shop
 
 
 # --- triggers ----------------------------------------------------------------------------------------------------

@@ -3,24 +3,20 @@
 One `relay serve` lives through all of it; each test has a company, a session and customers of its own.
 """
 
-import base64
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from tests.flow.bot_talk import Server, Shop, open_server, open_shop, phone
-from tests.flow.ledger import Sink, open_sink
-from tests.flow.serving import Relay, serving, until
+from tests.files import PNG
+from tests.flow.bot_talk import Server, Shop, phone, serving_store
+from tests.flow.ledger import Sink
+from tests.flow.serving import Relay, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
-)
 PLUGIN = """
 from relay.plugin import action, reply
 
@@ -32,30 +28,8 @@ def price(arguments):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def relay(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Relay]:
-    folder: Path = tmp_path_factory.mktemp("actions")
-    plugins = folder / "plugins"
-    plugins.mkdir()
-    (plugins / "store.py").write_text(PLUGIN)
-    async with serving(folder, plugins__folder=str(plugins), plugins__enabled=["store"]) as relay:
+    async with serving_store(tmp_path_factory.mktemp("actions"), PLUGIN) as relay:
         yield relay
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def shop(relay: Relay) -> AsyncIterator[Shop]:
-    async with open_shop(relay) as shop:
-        yield shop
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def server() -> AsyncIterator[Server]:
-    async with open_server() as server:
-        yield server
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def sink() -> AsyncIterator[Sink]:
-    async with open_sink() as sink:
-        yield sink
 
 
 async def test_words_and_files(shop: Shop, server: Server) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.flow.bot_talk import Server, Shop, open_server, open_shop, phone
+from tests.flow.bot_talk import Server, Shop, open_shop, phone
 from tests.flow.serving import Relay, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -32,23 +32,11 @@ async def relay(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Relay
         yield relay
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def shop(relay: Relay) -> AsyncIterator[Shop]:
-    async with open_shop(relay) as shop:
-        yield shop
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def neighbour(relay: Relay) -> AsyncIterator[Shop]:
     async with open_shop(relay) as neighbour:
         await neighbour.obeys('version: 1\nrules: [{id: hi, when: {equals: oi}, do: [{reply: "Olá!"}]}]')
         yield neighbour
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def server() -> AsyncIterator[Server]:
-    async with open_server() as server:
-        yield server
 
 
 @asynccontextmanager
