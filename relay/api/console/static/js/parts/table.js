@@ -4,13 +4,13 @@
         columns   [{title, cell: (row) => node | text, class: 'lead' | 'numeric' | 'actions'}]
                   `lead` stands on top of a card, without its title
     list.update(rows)    shows these rows, in this order; rows that are the same (as JSON) keep their elements and the focus
-    Of a long list the first hundred are shown, and a button for more: so that one change stays a matter of milliseconds.
+    Of a long list the first fifty are shown, and a button for more: so that one change stays a matter of milliseconds.
 */
 
 import { h } from '../dom.js';
 import { t } from '../i18n.js';
 
-const STEP = 100;
+const STEP = 50;
 
 export function table({ caption, columns, key, rows = [] }) {
   const body = h('tbody', { role: 'rowgroup' });

@@ -32,7 +32,7 @@ function columns() {
   return [
     { title: t('bots.calls.at'), class: 'lead', cell: ({ at }) => relative(at) },
     { title: t('bots.calls.outcome'), cell: ({ outcome }) => badge(KINDS[outcome] ?? 'bad', t(`bots.outcome.${outcome}.short`)) },
-    { title: t('bots.calls.took'), class: 'numeric', cell: ({ durationSeconds }) => t('bots.agent.seconds', { seconds: number(durationSeconds, { maximumFractionDigits: 1 }) }) },
+    { title: t('bots.calls.took'), class: 'numeric', cell: ({ durationSeconds }) => t('bots.agent.seconds', { seconds: number(durationSeconds, { maximumFractionDigits: durationSeconds < 1 ? 2 : 1 }) }) },
     { title: t('bots.calls.tokens'), class: 'numeric', cell: ({ usage }) => number(usage.promptTokens + usage.completionTokens) },
   ];
 }

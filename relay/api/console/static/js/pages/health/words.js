@@ -25,7 +25,7 @@ function isKnown(key) {
 function valuesOf({ code, name, count, seconds, until, reason }) {
   return {
     name, count,
-    duration: seconds === undefined ? '' : duration(Math.round(seconds / 60) * 60 || seconds),
+    duration: seconds === undefined ? '' : duration(Math.round(seconds / 60) * 60 || Math.round(seconds)),
     until: until ? dateTime(until) : '',
     reason: reasonOf(code, reason),
   };
