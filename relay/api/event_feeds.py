@@ -23,7 +23,7 @@ from relay.model.ids import TenantId
 from relay.store import events
 from relay.store.doorbell import Doorbell
 from relay.store.events import Position, StoredEvent
-from relay.store.pool import Connection, Pool
+from relay.store.pool import Pool
 
 _POLL_SECONDS = 1.0
 _PAGE = 200
@@ -51,11 +51,12 @@ class Listener:
         self._feed = feed
         self._held: deque[News] = deque()
 
-    async def start_over(self, conn: Connection) -> None:
+    async def start_over(self, pool: Pool) -> None:
         """Hold what comes from now on; what came before, its stream reads after this call."""
         self._held.clear()
         self.missed = False
-        latest = await events.find_latest(conn)
+        async with pool.acquire() as conn:
+            latest = await events.find_latest(conn)
         if self._feed.position is None:
             self._feed.position = latest
 
@@ -68,8 +69,9 @@ class Listener:
             self.missed = True
         self.bell.ring()
 
-    def take(self) -> list[News]:
-        taken = list(self._held)
+    def take(self, *, after: Position) -> list[News]:
+        """What is held and lies behind what its stream has written, oldest first."""
+        taken = [news for news in self._held if news.position.order > after.order]
         self._held.clear()
         return taken
 

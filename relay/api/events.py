@@ -208,18 +208,15 @@ async def stream_events(
         try:
             while not services.draining.is_set():
                 if listener.missed:
-                    async with services.pool.acquire() as conn:
-                        await listener.start_over(conn)
+                    await listener.start_over(services.pool)
                     async for found in _catch_up(services, tenant_id, position, wanted):
                         position = found.position
                         if found.events:
                             yield b"".join(map(chunk_of, found.events))
-                news = [one for one in listener.take() if one.position.order > position.order]
-                if news:
+                if news := listener.take(after=position):
                     position = news[-1].position
-                    chunks = [one.chunk for one in news if wanted.takes(one.event)]
-                    if chunks:
-                        yield b"".join(chunks)
+                    if text := b"".join(one.chunk for one in news if wanted.takes(one.event)):
+                        yield text
                 if loop.time() >= beat_at:
                     await still_allowed()
                     beat_at = loop.time() + heartbeat_seconds
