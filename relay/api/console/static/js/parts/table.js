@@ -1,10 +1,11 @@
 /* A table that is cheap to keep up to date, and becomes cards on a phone (its roles are said: without `display: table` they are lost).
 
-    const list = table({caption, columns, key: (row) => row.id, rows})  → element
+    const list = table({caption, columns, key: (row) => row.id, rows, whole})  → element
         columns   [{title, cell: (row) => node | text, class: 'lead' | 'numeric' | 'actions'}]
                   `lead` stands on top of a card, without its title
     list.update(rows)    shows these rows, in this order; rows that are the same (as JSON) keep their elements and the focus
     Of a long list the first fifty are shown, and a button for more: so that one change stays a matter of milliseconds.
+    `whole`: all of them; where pages are asked for one by one, they have a button of their own.
 */
 
 import { h } from '../dom.js';
@@ -12,7 +13,7 @@ import { t } from '../i18n.js';
 
 const STEP = 50;
 
-export function table({ caption, columns, key, rows = [] }) {
+export function table({ caption, columns, key, rows = [], whole = false }) {
   const body = h('tbody', { role: 'rowgroup' });
   const more = h('div', { class: 'table-more', hidden: true },
     h('button', { type: 'button', onclick: () => { most += STEP; element.update(all); } }, t('common.more')));
@@ -23,7 +24,7 @@ export function table({ caption, columns, key, rows = [] }) {
         kind === 'actions' ? h('span', { class: 'visually-hidden' }, title) : title)))),
       body)), more);
   let all = [];
-  let most = STEP;
+  let most = whole ? Infinity : STEP;
   let shown = new Map(); // key → {tr, as}
 
   element.update = (next) => {

@@ -11,7 +11,7 @@ import { relative } from '../../parts/time.js';
 import { spoken } from './answers.js';
 
 export async function showShadow(content, { signal }) {
-  const list = table({ caption: t('bots.tab.shadow'), columns: columns(), key: ({ id }) => id });
+  const list = table({ caption: t('bots.tab.shadow'), columns: columns(), key: ({ id }) => id, whole: true });
   const shown = [];
   let cursor;
 

@@ -11,7 +11,7 @@ const KINDS = CHARTS.flat();
 export function charts() {
   const drawn = CHARTS.map((kinds) => chart(kinds));
   const rows = table({
-    caption: t('health.hour'), key: ({ at }) => at,
+    caption: t('health.hour'), key: ({ at }) => at, whole: true,
     columns: [
       { title: t('health.minute'), class: 'lead', cell: ({ at }) => h('strong', {}, time(at)) },
       ...KINDS.map((kind) => ({ title: t(`health.${kind}`), class: 'numeric', cell: (minute) => number(minute[kind]) })),

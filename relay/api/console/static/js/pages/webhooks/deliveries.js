@@ -27,7 +27,7 @@ export function deliveryList(endpointId, context) {
 class DeliveryList {
   constructor(endpointId, context) {
     Object.assign(this, { endpointId, context, filter: { status: '', type: '' }, rows: [], cursor: null, looks: 0 });
-    this.list = table({ caption: t('webhooks.deliveries'), columns: this.columns(), key: ({ id }) => id });
+    this.list = table({ caption: t('webhooks.deliveries'), columns: this.columns(), key: ({ id }) => id, whole: true });
     this.more = h('button', { type: 'button', onclick: () => busy(this.more, () => tried(() => this.loadMore())) }, icon('down'), t('common.more'));
     this.content = h('div', {}, loading());
     this.element = h('section', { class: 'stack', 'aria-label': t('webhooks.deliveries') },
