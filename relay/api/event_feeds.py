@@ -12,7 +12,7 @@ loses all of them, says so (`missed`), and its stream reads on by itself from wh
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -48,6 +48,8 @@ class Listener:
         self.bell = Bell()
         self.missed = True
         """Something may lie between what its stream has written and what is held here."""
+        self.doubtful = False
+        """Keys have changed: whoever listens may no longer be allowed to."""
         self._feed = feed
         self._held: deque[News] = deque()
 
@@ -84,6 +86,20 @@ class _Feed:
         self.listeners: set[Listener] = set()
 
 
+class _Keys(Bell):
+    """Makes every listener doubtful."""
+
+    def __init__(self, feeds: Mapping[TenantId, _Feed]) -> None:
+        super().__init__()
+        self._feeds = feeds
+
+    def ring(self) -> None:
+        for feed in self._feeds.values():
+            for listener in feed.listeners:
+                listener.doubtful = True
+                listener.bell.ring()
+
+
 class EventFeeds:
     """One for an app; it looks while somebody listens, and does nothing otherwise."""
 
@@ -92,6 +108,7 @@ class EventFeeds:
         self._doorbell = doorbell
         self._draining = draining
         self._feeds: dict[TenantId, _Feed] = {}
+        self._keys = _Keys(self._feeds)
         self._loop: Loop | None = None
         self._running: set[asyncio.Task[None]] = set()
         # A loop that was told to stop may be in its last look while the next one begins.
@@ -114,6 +131,7 @@ class EventFeeds:
                 del self._feeds[tenant_id]
             if not self._feeds and self._loop is not None:
                 self._doorbell.drop("events", self._loop.bell)
+                self._doorbell.drop("keys", self._keys)
                 self._loop.stop()
                 self._loop = None
 
@@ -121,6 +139,8 @@ class EventFeeds:
         self._looked_at = datetime.now(UTC)
         self._loop = Loop("event_feeds", self.look, poll_seconds=_POLL_SECONDS, bell=Bell())
         self._doorbell.bell("events", self._loop.bell)
+        # Behind the authenticator's, which forgets then what it knew.
+        self._doorbell.bell("keys", self._keys)
         running = asyncio.create_task(self._loop.run(), name="event_feeds")
         self._running.add(running)
         running.add_done_callback(self._running.discard)

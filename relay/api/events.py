@@ -5,7 +5,7 @@
                           └──── too slow, so that something was missed ◄───┘
 
 A stream holds no connection of the pool while it writes, so a slow reader costs memory for one page and nothing
-else. It ends when the key behind it is revoked, and when the server stops: readers come back with the last id.
+else. It ends at once when the key behind it is revoked, and when the server stops: readers come back with the last id.
 """
 
 import asyncio
@@ -217,7 +217,8 @@ async def stream_events(
                     position = news[-1].position
                     if text := b"".join(one.chunk for one in news if wanted.takes(one.event)):
                         yield text
-                if loop.time() >= beat_at:
+                if listener.doubtful or loop.time() >= beat_at:
+                    listener.doubtful = False
                     await still_allowed()
                     beat_at = loop.time() + heartbeat_seconds
                     yield b": heartbeat\n\n"

@@ -287,7 +287,7 @@ async def test_a_reader_that_goes_leaves_nothing_behind(api: Api) -> None:
             assert len(doorbell._bells["events"]) == 1
             while pool.get_idle_size() < pool.get_size():
                 await asyncio.sleep(0.01)
-        while doorbell._bells["events"]:
+        while doorbell._bells["events"] or len(doorbell._bells["keys"]) > 1:
             await asyncio.sleep(0.01)
 
 
@@ -320,6 +320,21 @@ async def test_a_revoked_key_ends_its_stream(api: Api) -> None:
     assert await anext(stream) == b": heartbeat\n\n"
     allowed = False
     assert [chunk async for chunk in stream] == []
+
+
+async def test_a_stream_ends_when_its_key_is_revoked(api: Api) -> None:
+    """At once, long before the next heartbeat; another's goes on."""
+    operator = api.with_key(OPERATOR_KEY)
+    body = {"companyId": api.company_id, "name": "k", "scopes": ["messages:read"]}
+    made = (await operator.post("/api/v1/admin/keys", json=body)).json()
+    async with listening(api) as other, listening(api.with_key(made["key"])) as stream:
+        event_ids = await happen(api)
+        assert await stream.next_ids(1) == await other.next_ids(1) == event_ids
+        assert (await operator.delete(f"/api/v1/admin/keys/{made['id']}")).is_success
+        with pytest.raises(EOFError):
+            await stream.next()
+        event_ids = await happen(api)
+        assert await other.next_ids(1) == event_ids
 
 
 def open_stream(api: Api, position: Position) -> AsyncGenerator[bytes, None]:
