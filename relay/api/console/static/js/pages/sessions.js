@@ -35,6 +35,7 @@ class SessionsView {
   constructor(container, { who, signal }) {
     this.signal = signal;
     this.sessions = new Map();
+    this.gone = new Set();
     this.filter = { text: '', status: '' };
     this.context = { who, signal, changed: (session) => this.put(session), removed: (id) => this.drop(id) };
     const create = h('button', { type: 'button', class: 'primary', onclick: () => this.create() }, icon('plus'), t('sessions.create'));
@@ -67,10 +68,8 @@ class SessionsView {
       for await (const page of api.all('whatsapp/sessions', 'sessions', {}, { signal: this.signal })) {
         for (const session of page) found.set(session.id, session);
       }
-      for (const [id, session] of heard) {
-        if (session) found.set(id, { ...found.get(id), ...session });
-        else found.delete(id);
-      }
+      for (const [id, session] of heard) found.set(id, { ...found.get(id), ...session });
+      for (const id of this.gone) found.delete(id);
       this.sessions = found;
       this.draw();
     } catch (error) {
@@ -98,6 +97,8 @@ class SessionsView {
   }
 
   put(session) {
+    // Its answer was under way when it was deleted.
+    if (this.gone.has(session.id)) return;
     const before = this.sessions.get(session.id);
     // What answers a change does not say what was sent today.
     const now = { ...before, ...session, usedToday: session.usedToday ?? before?.usedToday ?? 0 };
@@ -108,7 +109,7 @@ class SessionsView {
 
   drop(id) {
     this.sessions.delete(id);
-    this.heard?.set(id, null);
+    this.gone.add(id);
     this.drawSoon();
   }
 
