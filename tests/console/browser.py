@@ -34,6 +34,9 @@ LOCALES = Path(__file__).parents[2] / "relay/api/console/static/locales"
 IMAGES = Path(__file__).parents[2] / "docs/images"
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _SERIOUS = ("serious", "critical")
+_PATIENCE_MS = 20_000
+"""On two cores that are busy with other tests; what is there is seen at once."""
+expect.set_options(timeout=_PATIENCE_MS)
 # What a theme changes is colours: in the second one nothing else is looked at again.
 _THEMES: Mapping[Theme, Mapping[str, Any]] = {
     "light": {"resultTypes": ["violations"]},
@@ -95,7 +98,7 @@ class Desk:
             timezone_id="America/Sao_Paulo",
         )
         page = await context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(_PATIENCE_MS)
         return cls(page, relay, language=language, theme=theme)
 
     def _hear(self, message: ConsoleMessage) -> None:
