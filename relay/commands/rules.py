@@ -57,9 +57,18 @@ def _add_local(actions: Commands, options: Options) -> None:
     )
     test.set_defaults(run=_local("test"))
 
+    _add_explain(actions, [options.settings, words])
+
+    schema = actions.add_parser(
+        "schema", parents=[options.settings], help="print the JSON Schema of rule files, for editors"
+    )
+    schema.set_defaults(run=_local("print_schema"))
+
+
+def _add_explain(actions: Commands, parents: list[argparse.ArgumentParser]) -> None:
     explain = actions.add_parser(
         "explain",
-        parents=[options.settings, words],
+        parents=parents,
         help="show what the bot would answer, and why each rule did or did not fire",
     )
     explain.add_argument(
@@ -89,11 +98,6 @@ def _add_local(actions: Commands, options: Options) -> None:
         help="rule files (default: those of rules.folder)",
     )  # fmt: skip
     explain.set_defaults(run=_local("explain"))
-
-    schema = actions.add_parser(
-        "schema", parents=[options.settings], help="print the JSON Schema of rule files, for editors"
-    )
-    schema.set_defaults(run=_local("print_schema"))
 
 
 def _add_remote(actions: Commands, options: Options) -> None:

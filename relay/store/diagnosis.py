@@ -68,21 +68,6 @@ async def read_hosts(conn: Connection) -> Hosts:
     return Hosts(**_fields(await conn.fetchrow(_HOSTS)))
 
 
-# A step into the index for each endpoint, never a walk through what a dead one is owed.
-_OLDEST_DUE = """
-    SELECT extract(epoch FROM now() - min(d.due_at))::float8
-    FROM endpoints e
-    CROSS JOIN LATERAL (SELECT due_at FROM deliveries WHERE endpoint_id = e.id ORDER BY due_at LIMIT 1) d
-    WHERE e.status = 'enabled' AND d.due_at <= now()
-"""
-
-
-async def find_oldest_due_seconds(conn: Connection) -> float | None:
-    """How long the delivery that waits longest has been due; None where none is."""
-    seconds: float | None = await conn.fetchval(_OLDEST_DUE)
-    return seconds
-
-
 _COUNT_SWITCHED_OFF = """
     SELECT count(*) FROM endpoints WHERE status = 'disabled' AND disabled_reason IS DISTINCT FROM 'requested'
 """

@@ -46,11 +46,25 @@ class Figures(Struct, frozen=True, kw_only=True):
 
 # One look into the index for each endpoint. What a disabled one is owed waits as it should.
 _OLDEST_DUE = """
-    SELECT coalesce(extract(epoch FROM now() - min(first.due_at)), 0)::float8
+    SELECT extract(epoch FROM now() - min(first.due_at))::float8
     FROM endpoints e CROSS JOIN LATERAL (
         SELECT d.due_at FROM deliveries d WHERE d.endpoint_id = e.id ORDER BY d.due_at LIMIT 1) first
     WHERE e.status = 'enabled' AND first.due_at <= now() AND ($1::text IS NULL OR e.tenant_id = $1)
+      AND (NOT $2 OR e.failing_since IS NULL)
 """
+
+
+async def find_oldest_due_seconds(
+    conn: Connection, tenant_id: TenantId | None, *, healthy: bool = False
+) -> float | None:
+    """How long the delivery that waits longest has been due; None where none is.
+
+    `healthy`: at endpoints that do not fail; where one does, what it is owed is late for that reason.
+    """
+    seconds: float | None = await conn.fetchval(_OLDEST_DUE, tenant_id, healthy)
+    return seconds
+
+
 # Past the bound the table's own estimate, which autovacuum keeps.
 _OWED = """
     SELECT CASE WHEN n <= $1 THEN n
@@ -68,7 +82,7 @@ async def get_owed(conn: Connection, tenant_id: TenantId | None) -> Owed:
         owed = await conn.fetchval(_OWED, _COUNTED_MOST)
     else:
         owed = await conn.fetchval(_OWED_OF_TENANT, tenant_id)
-    return Owed(owed=owed, oldest_due_seconds=await conn.fetchval(_OLDEST_DUE, tenant_id))
+    return Owed(owed=owed, oldest_due_seconds=await find_oldest_due_seconds(conn, tenant_id) or 0.0)
 
 
 _BACKLOG = """

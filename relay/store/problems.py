@@ -194,18 +194,9 @@ async def _list_agents(conn: Connection, tenant_id: TenantId | None, *, now: dat
 
 # --- work that nobody does ------------------------------------------------------------------------------------------
 
-# Where an endpoint fails, what it is owed is late for that reason.
-_OLDEST_DUE = """
-    SELECT extract(epoch FROM now() - min(first.due_at))::float8
-    FROM endpoints e CROSS JOIN LATERAL (
-        SELECT d.due_at FROM deliveries d WHERE d.endpoint_id = e.id ORDER BY d.due_at LIMIT 1) first
-    WHERE e.status = 'enabled' AND e.failing_since IS NULL AND first.due_at <= now()
-      AND ($1::text IS NULL OR e.tenant_id = $1)
-"""
-
 
 async def _list_late(conn: Connection, tenant_id: TenantId | None) -> list[Problem]:
-    due_seconds: float | None = await conn.fetchval(_OLDEST_DUE, tenant_id)
+    due_seconds = await figures.find_oldest_due_seconds(conn, tenant_id, healthy=True)
     backlog = await figures.get_backlog(conn, tenant_id)
     late = []
     if due_seconds is not None and due_seconds > _LATE_SECONDS:

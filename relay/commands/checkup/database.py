@@ -9,7 +9,7 @@ import asyncpg
 from relay.commands.checkup.finding import Finding, ok, warn, wrong
 from relay.logs import mask
 from relay.model.errors import NotReady
-from relay.store import diagnosis, migrate
+from relay.store import diagnosis, figures, migrate
 from relay.store.pool import Connection, connect
 from relay.vault import SealBroken, Vault
 
@@ -110,7 +110,7 @@ async def _check_hosts(conn: Connection) -> Finding:
 
 
 async def _check_due(conn: Connection) -> Finding:
-    seconds = await diagnosis.find_oldest_due_seconds(conn)
+    seconds = await figures.find_oldest_due_seconds(conn, None)
     if seconds is None:
         return ok("deliveries", "No delivery is due.")
     sentence = f"The oldest due delivery has waited for {seconds:.0f} s."
