@@ -181,16 +181,17 @@ class Account:
     # --- linking ------------------------------------------------------------------------------------------------
 
     def _on_qr(self, _uuid: int, text: int) -> None:
-        self._first_sign.set()
         self._codes_shown += 1
         if self.wanted.link_method == "code":
             if self._codes_shown == 1:
                 # Not on this thread: the library waits for it.
                 threading.Thread(target=self._ask_pairing_code, daemon=True).start()
+            self._first_sign.set()
             return
         seconds = _FIRST_QR_SECONDS if self._codes_shown == 1 else _NEXT_QR_SECONDS
         expires_at = datetime.now(UTC) + timedelta(seconds=seconds)
         self._say(says.QrShown(text=ctypes.string_at(text).decode(), expires_at=expires_at))
+        self._first_sign.set()
 
     def _ask_pairing_code(self) -> None:
         wanted = neonize.PairPhoneParams(

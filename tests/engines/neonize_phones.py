@@ -127,6 +127,7 @@ class NeonizePhones:
 
     async def scan(self, account: Account, phone: str | None = None) -> None:
         ear = self.ear(account)
+        await self._code_is_shown(ear)
         try:
             match ear.last:
                 case says.QrShown() as shown:
@@ -160,8 +161,7 @@ class NeonizePhones:
 
     async def _settle(self, ear: Ear) -> None:
         engine = ear.engine
-        if engine._process is not None and engine.is_linking and ear.account.link_method == "code":
-            await ear.until(lambda: ear.signals, "a code is shown")
+        await self._code_is_shown(ear)
         if ear.account.session_id in self._silent or self._down_until is not None:
             return
         await ear.until(lambda: not isinstance(ear.last, _UNFINISHED), "a link is finished")
@@ -173,6 +173,15 @@ class NeonizePhones:
         if ear.is_connected:
             await self._arrive(ear)
             await self._send_mark(ear)
+
+    async def _code_is_shown(self, ear: Ear) -> None:
+        """A start may return before there is one."""
+        engine = ear.engine
+        if engine._process is not None and engine.is_linking:
+            await ear.until(
+                lambda: isinstance(ear.last, _CODES) or engine._heard_end or engine._linked is not None,
+                "a code is shown",
+            )
 
     async def _arrive(self, ear: Ear) -> None:
         """What the engine was asked to send has got as far as a slow WhatsApp lets it."""

@@ -79,6 +79,7 @@ async def test_login_of_a_removed_device(desk: Desk) -> None:
     await desk.engine.start()
     await desk.says("LoggedOut")
     await desk.engine.start()
+    await desk.says("QrShown")
     await desk.phone.scan(desk.heard.get(QrShown).text)
     await desk.says("Connected", 2)
     await desk.phones.settle()
@@ -186,6 +187,7 @@ async def test_qr_expires(neonize: NeonizePhones) -> None:
     account, heard = await neonize.new_account(), Recorder()
     engine = neonize.engine(account, heard)
     await engine.start()
+    await neonize.settle()
     left = heard.get(QrShown).expires_at - datetime.now(UTC)
     assert 50 < left.total_seconds() <= 60
     [linking] = neonize.machine.processes.pids
@@ -199,6 +201,7 @@ async def test_passkey(neonize: NeonizePhones) -> None:
     account, heard = await neonize.new_account(), Recorder()
     engine = neonize.engine(account, heard)
     await engine.start()
+    await neonize.settle()
     phone = neonize.phone_of(account)
     phone.needs_passkey = True
     with pytest.raises(LinkFailed):
