@@ -23,7 +23,9 @@ from relay.model.errors import ConfigError
 from relay.model.ids import SessionId
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - the folder made there is checked to be ours alone
-_LOG_MOST_BYTES = 1024 * 1024
+_PAGE_BYTES = 1024
+"""The library's log grows to a thousand pages, and a message changes some bytes on a few of them."""
+_LOG_MOST_BYTES = 256 * 1024
 _PARTS = (".db", ".db-wal", ".db-shm", ".term", ".term.draft", ".lock")
 
 
@@ -75,11 +77,14 @@ class LiveFile:
                 drop_ratchets(self.path)
         elif auth is not None:
             self.remove()
-            self._write(zlib.decompress(auth))
+            self._touch()
+            self.path.write_bytes(zlib.decompress(auth))
             drop_ratchets(self.path)
+            set_page_size(self.path)
         else:
             self.remove()
             self._touch()
+            set_page_size(self.path)
             self._note_term(term)
             return False
         self._note_term(term)
@@ -115,10 +120,6 @@ class LiveFile:
         """SQLite would make it, for everybody to read."""
         os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
-    def _write(self, image: bytes) -> None:
-        self._touch()
-        self.path.write_bytes(image)
-
     def snapshot(self) -> bytes | None:
         """The account's state as it is now; None when it has not changed since the last time, or there is none.
 
@@ -135,7 +136,7 @@ class LiveFile:
         return zlib.compress(image, 1)
 
     def _shrink_log(self, db: sqlite3.Connection) -> None:
-        """A log keeps the size it once had, 4 MB of the memory that all live files share."""
+        """A log keeps the size it once had, in the memory that all live files share."""
         # Another process is at work in it: what cannot be had at once is had the next time.
         with suppress(FileNotFoundError, sqlite3.OperationalError):
             if self._part(".db-wal").stat().st_size > _LOG_MOST_BYTES:
@@ -156,6 +157,14 @@ class LiveFile:
         for ending in _PARTS:
             self._part(ending).unlink(missing_ok=True)
         self._seen = None
+
+
+def set_page_size(path: Path) -> None:
+    """Of a file that nobody works in, empty or restored; the library takes it as it finds it."""
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode = DELETE")
+        db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+        db.execute("VACUUM")
 
 
 def drop_ratchets(path: Path) -> None:

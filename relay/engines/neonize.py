@@ -159,7 +159,7 @@ class Account:
         wanted = self.wanted
         # The name is put before `?_foreign_keys=on`. The file is in memory already: pages kept beside it, by each of an
         # account's connections, would only be there twice.
-        name = f"{wanted.path}?_journal_mode=WAL&_synchronous=NORMAL&_cache_size=12&_foreign_keys=on&_x="
+        name = f"{wanted.path}?_journal_mode=WAL&_synchronous=NORMAL&_cache_size=24&_foreign_keys=on&_x="
         device, device_size = sized(
             companion.DeviceProps(os="Relay", platformType=companion.DeviceProps.DESKTOP)
         )
@@ -181,6 +181,10 @@ class Account:
     # --- linking ------------------------------------------------------------------------------------------------
 
     def _on_qr(self, _uuid: int, text: int) -> None:
+        if not self.is_linking:
+            # The account was wiped from its file when nobody looked. Linking is for a process without other accounts.
+            self._end(says.LoggedOut())
+            return
         self._codes_shown += 1
         if self.wanted.link_method == "code":
             if self._codes_shown == 1:

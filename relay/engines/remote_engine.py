@@ -61,7 +61,7 @@ class RemoteEngine:
         self._linked: Linked | None = None
         self._heard_end = False
         self._is_removed = False
-        """From the account, by WhatsApp's word; the library wipes its file in its own time."""
+        """From the account, by WhatsApp's word or ours: what the file still holds is of no use."""
         self._degraded_at: float | None = None
         self._following: asyncio.Task[None] | None = None
 
@@ -73,6 +73,9 @@ class RemoteEngine:
                 return
             # What is over still has its place in the process.
             await self.stop()
+        if self._is_removed:
+            # The library wipes it in its own time, and may have been stopped before.
+            await asyncio.to_thread(self._file.remove)
         account = self._account
         self._heard_end, self._is_removed, self._degraded_at = False, False, None
         ready = await asyncio.to_thread(

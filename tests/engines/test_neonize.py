@@ -1,8 +1,11 @@
 """neonize alone: what WhatsApp can do to a connection or a link, and what the engine says of each."""
 
 import asyncio
+import sqlite3
 import time
+from contextlib import closing
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -17,6 +20,7 @@ from relay.engines.engine import (
     Received,
     TemporarilyBanned,
 )
+from relay.engines.live_files import LiveFile
 from relay.model.errors import NotConnected, OutcomeUnknown
 from tests.engines.neonize_desk import MARIA, Desk
 from tests.engines.neonize_phones import NeonizePhones
@@ -86,6 +90,43 @@ async def test_login_of_a_removed_device(desk: Desk) -> None:
     assert desk.heard.names[1:] == ["LoggedOut", "QrShown", "Linked", "AuthChanged", "Connected"]
     await desk.maria.say(desk.phone, text="Oi")
     await desk.hears(Received)
+
+
+async def test_removed_and_not_yet_wiped(desk: Desk) -> None:
+    """What the library leaves of a removed account, if it is slow to wipe it, is not gone on from."""
+    await desk.engine.stop()
+    file = desk.phones.machine.live_folder / f"{desk.account.session_id}.db"
+    linked = file.read_bytes()
+    desk.phone.unlink(desk.device)
+    await desk.engine.start()
+    await desk.says("LoggedOut")
+    await desk.engine.stop()
+    file.write_bytes(linked)
+    await desk.engine.start()
+    await desk.says("QrShown")
+    assert desk.engine.is_linking
+
+
+async def test_wiped_between_two_looks(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A live account's process, which others share, is not the place to link it anew: its link is over."""
+    make_ready = LiveFile.make_ready
+
+    def make_ready_and_wipe(file: LiveFile, **known: Any) -> bool:
+        ready = make_ready(file, **known)
+        with closing(sqlite3.connect(file.path)) as db, db:
+            db.execute("PRAGMA foreign_keys = ON")
+            db.execute("DELETE FROM whatsmeow_device")
+        return ready
+
+    await desk.engine.stop()
+    monkeypatch.setattr(LiveFile, "make_ready", make_ready_and_wipe)
+    await desk.engine.start()
+    await desk.says("LoggedOut")
+    assert desk.heard.names[1:] == ["LoggedOut"]
+    monkeypatch.setattr(LiveFile, "make_ready", make_ready)
+    await desk.engine.start()
+    await desk.says("QrShown")
+    assert desk.engine.is_linking
 
 
 async def test_ban_at_a_start(desk: Desk) -> None:
