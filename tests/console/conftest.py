@@ -3,6 +3,7 @@
     relay        the server, one for the module; its settings are the module's fixture `settings`, where it has one
     company      a company of its own for each test: its key, and a client with it
     open_desk    await open_desk(language="en", theme="dark", width=360) → Desk (browser.py)
+    shop         a company's server that takes webhooks, one for the test
     desk         one in Portuguese and one in English: the test runs in both, not signed in yet
 
 Modules say `pytestmark = pytest.mark.asyncio(loop_scope="module")`. Without a Chromium they are left out, loudly.
@@ -18,6 +19,7 @@ from msgspec import Struct
 from playwright.async_api import Browser, async_playwright
 
 from tests.console.browser import Desk, Language, find_chromium
+from tests.console.shop import Shop
 from tests.flow.serving import Relay, make_tenant, serving
 
 OpenDesk = Callable[..., Awaitable[Desk]]
@@ -60,6 +62,13 @@ async def company(relay: Relay) -> AsyncIterator[Company]:
     async with await make_tenant(relay, "Padaria Sol") as client:
         key = client.headers["Authorization"].removeprefix("Bearer ")
         yield Company(name="Padaria Sol", key=key, client=client)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def shop() -> AsyncIterator[Shop]:
+    shop = Shop()
+    async with shop.open():
+        yield shop
 
 
 @pytest_asyncio.fixture(loop_scope="module")

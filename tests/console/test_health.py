@@ -1,12 +1,11 @@
 """Health in the console: all well, something wrong and where it is mended, the last hour as charts; a company's and the server's."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Locator, expect
 
 from relay.store.pool import connect
@@ -27,13 +26,6 @@ _COUNTED_SECONDS = 15.0
 def settings() -> Mapping[str, Any]:
     """What fails once waits for a person, so that a test sees it as long as it looks."""
     return {"webhooks__schedule_seconds": [0, 600]}
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def shop() -> AsyncIterator[Shop]:
-    shop = Shop()
-    async with shop.open():
-        yield shop
 
 
 def card(desk: Desk, code: str) -> Locator:

@@ -1,12 +1,11 @@
 """Webhooks in the console: registered, followed, mended and sent again as a person does it."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Locator, expect
 
 from tests.console.browser import Desk
@@ -25,13 +24,6 @@ DOCS = Path(__file__).parents[2] / "docs/webhooks.md"
 def settings() -> Mapping[str, Any]:
     """What fails once waits for a person, so that a test sees it as long as it looks."""
     return {"webhooks__schedule_seconds": [0, 600]}
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def shop() -> AsyncIterator[Shop]:
-    shop = Shop()
-    async with shop.open():
-        yield shop
 
 
 async def register(company: Company, url: str, **fields: Any) -> str:

@@ -12,8 +12,8 @@ from relay.egress.tls import build_tls_context
 from relay.model.errors import NotSupported
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - looked at, and nothing made in it
-_LIVE_FILE_BYTES = 5 * 1024 * 1024
-"""Of one session: its database, and the log beside it, which grows to 4 MB in a busy hour."""
+_LIVE_FILE_BYTES = 2 * 1024 * 1024
+"""Of one session: its database, and the log beside it, which grows to 1 MB in a busy hour."""
 _FEW_SESSIONS, _HARDLY_ANY = 20, 2
 _HOSTS = ("web.whatsapp.com", "mmg.whatsapp.net")
 _SECONDS = 5.0
