@@ -40,7 +40,7 @@ def test_the_library_is_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("free_mib", "level", "sessions"),
-    [(1024, "ok", 204), (64, "warn", 12), (9, "wrong", 1)],
+    [(512, "ok", 256), (64, "warn", 32), (9, "wrong", 4)],
 )
 def test_room_for_live_files(
     free_mib: int, level: str, sessions: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -14,7 +14,7 @@ from relay.model.errors import NotSupported
 _MEMORY = Path("/dev/shm")  # noqa: S108 - looked at, and nothing made in it
 _LIVE_FILE_BYTES = 2 * 1024 * 1024
 """Of one session: its database, and the log beside it, which grows to 1 MB in a busy hour."""
-_FEW_SESSIONS, _HARDLY_ANY = 20, 2
+_FEW_SESSIONS, _HARDLY_ANY = 50, 5
 _HOSTS = ("web.whatsapp.com", "mmg.whatsapp.net")
 _SECONDS = 5.0
 
