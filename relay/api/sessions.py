@@ -211,7 +211,7 @@ async def connect_session(
     async with services.pool.acquire() as conn, conn.transaction():
         session = await get_callers_session(request, conn, session_id)
         fresh = await sessions.request_connect(
-            conn, session.tenant_id, session.id, method=asked.method, phone=phone
+            conn, session.tenant_id, session.id, method=asked.method, phone=phone, switch=data is not None
         )
     if fresh:
         services.doorbell.ring("sessions")

@@ -61,6 +61,8 @@ class Session:
         self._monotonic = monotonic
         self._engine: Engine | None = None
         self._attempts = 0
+        self._is_linked = False
+        """The account knows this device, as far as we know."""
         self._reason: str | None = None
         self._deadline: float | None = None
         self._retry_at: float | None = None
@@ -99,6 +101,11 @@ class Session:
         elif request.wanted == "down":
             await self._stop_engine()
             await self._give_up(SessionStatus.DISCONNECTED, "requested")
+        elif before.wanted_at != request.wanted_at:
+            # A stop and a connect that were seen as one, or another way to link.
+            await self._stop_engine()
+            self._attempts = 0
+            await self.start()
         elif before.proxy != request.proxy:
             await self._restart(reason="reconnecting")
 
@@ -152,6 +159,7 @@ class Session:
     async def _start_engine(self) -> None:
         self._deadline = self._monotonic() + self._settings.start_timeout_seconds
         auth = await self._ledger.find_auth(self.request)
+        self._is_linked = auth is not None
         if self.request.logout and auth is None:
             await self._logged_out("requested")
             return
@@ -212,7 +220,10 @@ class Session:
         await self._start_engine()
 
     async def _log_out(self) -> None:
-        """With WhatsApp's knowledge when connected; else the phone goes on listing the device until it tires of it."""
+        """With WhatsApp's knowledge where it can be had; else the phone goes on listing the device until it tires of it."""
+        if self._engine is not None and self._is_linked and self.status is SessionStatus.CONNECTING:
+            # On its way, and with a deadline: once it is connected, or has failed, it is logged out.
+            return
         if self._engine is not None and self.status is SessionStatus.CONNECTED:
             with suppress(EngineError, TimeoutError):
                 async with asyncio.timeout(_STOP_SECONDS):
@@ -276,6 +287,9 @@ class Session:
     async def _wait_out_ban(self, until: datetime) -> None:
         """Every attempt before `until` would end the same way, and none is counted."""
         await self._stop_engine()
+        if self.request.logout:
+            await self._logged_out("requested")
+            return
         self.banned_until = until
         self._retry_at = self._monotonic() + max(0.0, (until - datetime.now(UTC)).total_seconds())
         await self._write(StatusChange(status=SessionStatus.CONNECTING, reason="temporary_ban"))
@@ -309,6 +323,7 @@ class Session:
                 await self._stop_engine()
                 await self._give_up(SessionStatus.DISCONNECTED, "qr_expired")
             case says.Linked():
+                self._is_linked = True
                 self._deadline = self._monotonic() + self._settings.start_timeout_seconds
                 await self._write(
                     StatusChange(status=connecting, reason="linked", phone=signal.phone, lid=signal.lid)

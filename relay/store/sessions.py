@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from relay.model.errors import NotFound
+from relay.model.errors import Conflict, NotFound
 from relay.model.ids import SessionId, TenantId
 from relay.model.session import TRANSITIONS, BotSettings, Session, SessionLimits, SessionStatus
 from relay.store.pool import Connection
@@ -170,10 +170,14 @@ async def update_session(
 
 _CONNECT = """
     UPDATE whatsapp_sessions
-    SET wanted = 'up', wanted_at = now(), logout = false, request = request + 1, link_method = $3, link_phone = $4,
+    SET wanted = 'up', wanted_at = now(), request = request + 1, link_method = $3, link_phone = $4,
         status = 'connecting', reason = 'starting', qr = NULL, qr_expires_at = NULL, pairing_code = NULL
-    WHERE tenant_id = $1 AND id = $2 AND wanted = 'down'
+    WHERE tenant_id = $1 AND id = $2 AND NOT logout
+      AND (wanted = 'down'
+           OR $5 AND status = 'connecting' AND phone IS NULL
+              AND (link_method, link_phone) IS DISTINCT FROM ($3, $4))
 """
+_LOGS_OUT = "SELECT logout FROM whatsapp_sessions WHERE tenant_id = $1 AND id = $2"
 
 
 async def request_connect(
@@ -183,10 +187,22 @@ async def request_connect(
     *,
     method: Literal["qr", "code"] = "qr",
     phone: str | None = None,
+    switch: bool = False,
 ) -> bool:
-    """Ask for a connection; False when one is wanted already. Ring `sessions` after the commit."""
-    done = await conn.execute(_CONNECT, tenant_id, session_id, method, phone)
-    return bool(done == "UPDATE 1")
+    """Ask for a connection; False when one is wanted already. Ring `sessions` after the commit.
+
+    With `switch`, one that waits for a phone in another way begins again in this one. Raises Conflict while the session is
+    still to be logged out.
+    """
+    done = await conn.execute(_CONNECT, tenant_id, session_id, method, phone, switch)
+    if done == "UPDATE 1":
+        return True
+    if await conn.fetchval(_LOGS_OUT, tenant_id, session_id):
+        raise Conflict(
+            "The session is being logged out. Connect it when that is done: its status is `disconnected` then.",
+            code="logout_pending",
+        )
+    return False
 
 
 _DISCONNECT = """
@@ -214,6 +230,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: TenantId
     engine: str
     wanted: Literal["up", "down"]
+    wanted_at: datetime
+    """When it was last asked to connect."""
     logout: bool
     request: int
     status: SessionStatus
@@ -238,9 +256,13 @@ async def list_requests(conn: Connection, seen: dict[SessionId, int]) -> list[Re
     ]
 
 
-_SET_STATUS = """
+# Asked to connect since the host last looked: what it gives up is not that.
+_ASKED_ANEW = "$6 AND s.request <> $7 AND s.wanted = 'up' AND s.status = 'connecting' AND s.reason = 'starting'"
+_SET_STATUS = f"""
     UPDATE whatsapp_sessions s
-    SET status = $4, reason = $5, wanted = CASE WHEN $6 AND s.request = $7 THEN 'down' ELSE wanted END,
+    SET status = CASE WHEN {_ASKED_ANEW} THEN s.status ELSE $4 END,
+        reason = CASE WHEN {_ASKED_ANEW} THEN s.reason ELSE $5 END,
+        wanted = CASE WHEN $6 AND s.request = $7 THEN 'down' ELSE wanted END,
         qr = $8, qr_expires_at = $9, pairing_code = $10,
         phone = coalesce($11, s.phone), lid = coalesce($12, s.lid), banned_until = $13,
         connected_at = CASE WHEN $4 = 'connected' AND s.status <> 'connected' THEN now() ELSE s.connected_at END,
