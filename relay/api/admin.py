@@ -11,6 +11,8 @@ from msgspec import UNSET, Meta, UnsetType, structs
 from relay.api.auth import OPERATOR_ONLY, requires, tenant_of
 from relay.api.paging import Cursor, Limit, Page
 from relay.api.request import Request
+from relay.api.services import Services
+from relay.api.waiting import wait_for
 from relay.api.wire import In, Out
 from relay.model.api_key import new_key
 from relay.model.errors import Forbidden, InvalidInput
@@ -19,7 +21,7 @@ from relay.model.tenant import ApiKey, Retention, Scope, Tenant
 from relay.store import keys, sessions, tenants
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
-
+_LOGOUT_SECONDS = 10.0
 
 Days = Annotated[int, Meta(ge=1, le=36_500)]
 
@@ -121,12 +123,26 @@ async def update_tenant(
 
 @delete("/tenants/{company_id:str}", opt=OPERATOR_ONLY, summary="Remove a company and everything of it")
 async def delete_tenant(request: Request, company_id: FromPath[str]) -> None:
-    services = request.services
+    services, tenant_id = request.services, TenantId(company_id)
+    await _log_out(services, tenant_id)
     async with services.pool.acquire() as conn, conn.transaction():
-        media = await tenants.delete_tenant(conn, TenantId(company_id))
+        media = await tenants.delete_tenant(conn, tenant_id)
     services.doorbell.ring("keys")
     services.doorbell.ring("sessions")
     await asyncio.to_thread(services.blobs.remove_files, media)
+
+
+async def _log_out(services: Services, tenant_id: TenantId) -> None:
+    """Let the accounts' phones know, as far as that is done in a moment: what is sent to a device goes nowhere from now on."""
+
+    async def are_out() -> bool | None:
+        async with services.pool.acquire() as conn:
+            return None if await sessions.is_any_linked(conn, tenant_id) else True
+
+    async with services.pool.acquire() as conn:
+        await sessions.request_logouts(conn, tenant_id)
+    services.doorbell.ring("sessions")
+    await wait_for(services.doorbell, "status", are_out, seconds=_LOGOUT_SECONDS)
 
 
 class KeyIn(In, frozen=True, kw_only=True):

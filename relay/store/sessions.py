@@ -223,6 +223,23 @@ async def request_disconnect(
     await conn.execute(_DISCONNECT, tenant_id, session_id, logout)
 
 
+_LOG_OUT_ALL = """
+    UPDATE whatsapp_sessions SET wanted = 'down', request = request + 1, logout = true
+    WHERE tenant_id = $1 AND phone IS NOT NULL
+"""
+_LINKED = "SELECT EXISTS (SELECT FROM whatsapp_sessions WHERE tenant_id = $1 AND phone IS NOT NULL)"
+
+
+async def request_logouts(conn: Connection, tenant_id: TenantId) -> None:
+    """Ask that every device of a tenant be removed from its account. Ring `sessions` after the commit."""
+    await conn.execute(_LOG_OUT_ALL, tenant_id)
+
+
+async def is_any_linked(conn: Connection, tenant_id: TenantId) -> bool:
+    found: bool = await conn.fetchval(_LINKED, tenant_id)
+    return found
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What a host needs to know of a session that it holds."""
 
@@ -257,7 +274,9 @@ async def list_requests(conn: Connection, seen: dict[SessionId, int]) -> list[Re
 
 
 # Asked to connect since the host last looked: what it gives up is not that.
-_ASKED_ANEW = "$6 AND s.request <> $7 AND s.wanted = 'up' AND s.status = 'connecting' AND s.reason = 'starting'"
+_ASKED_ANEW = (
+    "$6 AND s.request <> $7 AND s.wanted = 'up' AND s.status = 'connecting' AND s.reason = 'starting'"
+)
 _SET_STATUS = f"""
     UPDATE whatsapp_sessions s
     SET status = CASE WHEN {_ASKED_ANEW} THEN s.status ELSE $4 END,

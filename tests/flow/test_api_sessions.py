@@ -10,13 +10,14 @@ import pytest
 from relay.api.sandbox import _wa_ids
 from relay.config import Config, Sandbox, Sessions
 from relay.engines.engine import Received
+from relay.engines.sandbox import SandboxEngine
 from relay.engines.sandbox_people import entries_of
 from relay.model.message import Party
 from relay.model.sandbox import InboundIn
 from relay.store.pool import Pool
 from relay.store.tenants import get_data_key
 from tests.accounts import AT
-from tests.api_client import Api, serve_api
+from tests.api_client import OPERATOR_KEY, Api, serve_api
 from tests.serving import link_session, make_session, serve_all, until, until_messages
 
 SESSIONS = "/api/v1/whatsapp/sessions"
@@ -68,6 +69,35 @@ async def test_connecting_again_answers_present_state(live: Api) -> None:
     assert (await live.post(f"{SESSIONS}/{session_id}/connect")).json()["qrCode"] == first["qrCode"]
     await live.post(f"{SESSIONS}/{session_id}/sandbox/scan")
     assert (await live.post(f"{SESSIONS}/{session_id}/connect")).json()["status"] == "connected"
+
+
+async def test_the_accounts_of_a_removed_company_are_logged_out(
+    live: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connected or down: each phone is told that its device is gone, and then nothing of the company is left."""
+    logout, told = SandboxEngine.logout, []
+
+    async def log_out(engine: SandboxEngine) -> None:
+        told.append(engine)
+        await logout(engine)
+
+    monkeypatch.setattr(SandboxEngine, "logout", log_out)
+    await link_session(live)
+    down = await link_session(live)
+    await live.post(f"{SESSIONS}/{down}/disconnect")
+    operator = live.with_key(OPERATOR_KEY)
+    assert (await operator.delete(f"/api/v1/admin/tenants/{live.company_id}")).status_code == 204
+    assert len(told) == 2
+    assert (await operator.get(f"/api/v1/admin/tenants/{live.company_id}")).status_code == 404
+
+
+async def test_the_way_to_link_is_changed(live: Api) -> None:
+    """A pairing code in place of the QR code on show; asked without a body, what is on show stays."""
+    path = f"{SESSIONS}/{await make_session(live)}"
+    await live.post(f"{path}/connect", json={"method": "code", "phone": "(11) 98765-4321"})
+    shown = (await live.get(f"{path}/qr", headers={"Accept": "application/json"})).json()["code"]
+    assert shown is not None
+    assert (await live.post(f"{path}/connect")).json()["pairingCode"] == shown
 
 
 async def test_pairing_code(live: Api) -> None:

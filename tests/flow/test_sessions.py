@@ -279,7 +279,9 @@ async def test_another_way_to_link(hosting: Hosting, account: Account) -> None:
     assert (await hosting.session(account)).status == "connected"
 
 
-async def test_logout_on_the_way(hosting: Hosting, account: Account, pool: Pool, phones: SandboxPhones) -> None:
+async def test_logout_on_the_way(
+    hosting: Hosting, account: Account, pool: Pool, phones: SandboxPhones
+) -> None:
     """Asked while it is connecting, it is carried out once the phone can be told."""
     told: list[bool] = []
     make = phones.engine
