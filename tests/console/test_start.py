@@ -74,3 +74,56 @@ async def test_at_a_glance(desk: Desk, company: Company) -> None:
     await expect(desk.page.locator(".count.connecting .figure")).to_have_text("1")
     await desk.page.get_by_role("link", name=desk.words("start.again")).click()
     await expect(desk.button("start.bot.button")).to_be_visible()
+
+
+async def test_a_companys_own_rules_stay_as_they_are(open_desk: OpenDesk, company: Company) -> None:
+    """Rules of the first steps' name are there already, in either language: they are switched on, not replaced."""
+    session = await link(company.client, name="Vitrine")
+    own = "version: 1\nrules: [{id: oi, when: {keyword: oi}, do: [{reply: Somos a Sol.}]}]\n"
+    assert (await company.client.put("/api/v1/rules/oi", content=own)).status_code == 201
+    desk = await open_desk(language="en")
+    await desk.sign_in(company.key)
+    await expect(desk.page.get_by_text(desk.words("start.bot.kept", name="oi"))).to_be_visible()
+    await desk.button("start.bot.button").click()
+    await expect(desk.page.get_by_role("log")).to_be_visible()
+    rule_sets = (await company.client.get("/api/v1/rules")).json()["ruleSets"]
+    assert [(one["name"], one["version"]) for one in rule_sets] == [("oi", 1)]
+    assert (await company.client.get(f"/api/v1/whatsapp/sessions/{session}")).json()["automation"] is True
+
+
+async def test_a_glance_without_events(open_desk: OpenDesk, company: Company) -> None:
+    """A key that may not read events still sees what is disconnected, made and deleted elsewhere."""
+    session = await link(company.client, name="Vitrine", automation=True)
+    other = await link(company.client, name="Balcão")
+    made = await company.client.post("/api/v1/admin/keys", json={"name": "k", "scopes": ["sessions"]})
+    desk = await open_desk()
+    await desk.sign_in(made.json()["key"])
+    connected = desk.page.locator(".count.connected .figure")
+    await expect(connected).to_have_text("2")
+    await company.client.post(f"/api/v1/whatsapp/sessions/{session}/disconnect")
+    await company.client.delete(f"/api/v1/whatsapp/sessions/{other}")
+    await expect(connected).to_have_text("0")
+    await expect(desk.page.locator(".count.disconnected .figure")).to_have_text("1")
+
+
+async def test_what_a_glance_missed_is_fetched(open_desk: OpenDesk, company: Company) -> None:
+    """With events too: nothing tells of a deletion, and the page looks for itself now and then."""
+    await link(company.client, name="Vitrine", automation=True)
+    other = await link(company.client, name="Balcão")
+    desk = await open_desk()
+    await desk.page.clock.install()
+    await desk.sign_in(company.key)
+    await expect(desk.page.locator(".live.on")).to_be_visible()
+    await company.client.delete(f"/api/v1/whatsapp/sessions/{other}")
+    await desk.page.clock.fast_forward(20_000)
+    await expect(desk.page.locator(".count.connected .figure")).to_have_text("1")
+    await expect(desk.page.locator(".count.disconnected .figure")).to_have_text("0")
+
+
+async def test_a_key_that_only_sends_is_told(desk: Desk, company: Company) -> None:
+    """There is no page for it to choose: it says what the key is for, and whom to ask for more."""
+    body = {"name": "k", "scopes": ["messages:send"]}
+    made = (await company.client.post("/api/v1/admin/keys", json=body)).json()
+    await desk.sign_in(made["key"])
+    await expect(desk.page.get_by_text(desk.words("start.noPages.text"))).to_be_visible()
+    await desk.check()

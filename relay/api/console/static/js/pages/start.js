@@ -3,6 +3,7 @@
 import { api } from '../api.js';
 import { h, replace } from '../dom.js';
 import { t } from '../i18n.js';
+import { pages } from '../pages.js';
 import { pageHeader } from '../parts/header.js';
 import { empty, loading } from '../parts/states.js';
 import { href } from '../routes.js';
@@ -12,7 +13,8 @@ import { showOverview } from './start/overview.js';
 export default {
   async show(container, { params, who, signal }) {
     if (!who.can('sessions')) {
-      replace(container, pageHeader({ title: t('start.noSessions.title'), text: t('start.noSessions.text') }));
+      const others = pages.some(({ scopes }) => scopes.some(who.can));
+      replace(container, pageHeader({ title: t('start.noSessions.title'), text: others ? t('start.noSessions.text') : t('start.noPages.text') }));
       return;
     }
     if (who.operator && !api.company()) {

@@ -56,8 +56,9 @@ class Guide {
 
   async lookForRules() {
     if (!this.who.can('rules')) return;
-    const { ruleSets } = await api.get('rules', { limit: 200 }, { signal: this.signal });
-    this.ruleSet = ruleSets.map(({ name }) => name).find((name) => Object.values(HELLO).some((hello) => hello.name === name)) ?? null;
+    const names = new Set();
+    for await (const page of api.all('rules', 'ruleSets', {}, { signal: this.signal })) page.forEach(({ name }) => names.add(name));
+    this.ruleSet = [this.hello, ...Object.values(HELLO)].map(({ name }) => name).find((name) => names.has(name)) ?? null;
   }
 
   draw() {
@@ -69,7 +70,7 @@ class Guide {
     const steps = [
       this.step(1, { done: Boolean(this.session), now: !this.session, words: 'session', have: { name: this.session?.name }, work: () => this.createSession() }),
       this.step(2, { done: linked, now: Boolean(this.session) && !linked, words: 'phone', have: { phone: phone(this.session?.phone) }, work: () => this.simulate() }),
-      this.step(3, { done: answers, now: linked && !answers, words: 'bot', have: { name: this.ruleSet }, work: () => this.switchOn(), hindrance: this.who.can('rules') ? null : t('start.bot.noScope') }),
+      this.step(3, { done: answers, now: linked && !answers, words: 'bot', have: { name: this.ruleSet }, text: this.ruleSet && t('start.bot.kept', { name: this.ruleSet }), work: () => this.switchOn(), hindrance: this.who.can('rules') ? null : t('start.bot.noScope') }),
     ];
     const hadFocus = this.steps.contains(document.activeElement);
     replace(this.steps, steps);
@@ -78,13 +79,13 @@ class Guide {
     if (hadFocus) (this.steps.querySelector('button') ?? this.chat?.querySelector('input'))?.focus();
   }
 
-  step(count, { done, now, words, have, work, hindrance }) {
+  step(count, { done, now, words, have, text, work, hindrance }) {
     const press = h('button', { type: 'button', class: 'primary', onclick: () => this.run(press, work) }, t(`start.${words}.button`));
     return h('li', { class: `card ${done ? 'done' : now ? 'now' : 'later'}` },
       h('span', { class: 'mark', 'aria-hidden': 'true' }, done ? icon('check') : count),
       h('div', { class: 'stack tight' },
         h('h2', {}, h('span', { class: 'visually-hidden' }, done ? t('start.done') : t('start.step', { count }), ': '), t(`start.${words}.title`)),
-        h('p', { class: 'soft' }, done ? t(`start.${words}.have`, have) : t(`start.${words}.text`)),
+        h('p', { class: 'soft' }, done ? t(`start.${words}.have`, have) : text ?? t(`start.${words}.text`)),
         now && (hindrance ? h('p', { class: 'alert busy' }, hindrance) : h('div', {}, press))));
   }
 
@@ -112,8 +113,12 @@ class Guide {
   }
 
   async switchOn() {
-    await api.put(`rules/${this.hello.name}`, this.hello.source, { type: 'application/yaml' });
-    this.ruleSet = this.hello.name;
+    // Rules of that name are the company's own by now: they stay as they are.
+    await this.lookForRules();
+    if (!this.ruleSet) {
+      await api.put(`rules/${this.hello.name}`, this.hello.source, { type: 'application/yaml' });
+      this.ruleSet = this.hello.name;
+    }
     this.session = await api.patch(this.at, { automation: true });
   }
 }
