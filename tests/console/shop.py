@@ -11,10 +11,11 @@ from tests.flow.serving import until
 
 
 class Shop:
-    """A company's own system: answers 204 at /in, 410 at /gone, 503 everywhere else."""
+    """A company's own system: answers 204 at /in, unless it is closed, 410 at /gone, 503 everywhere else."""
 
     def __init__(self) -> None:
         self.url = ""
+        self.closed = False
         self.seen: list[dict[str, str]] = []
 
     @asynccontextmanager
@@ -38,7 +39,7 @@ class Shop:
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
         await reader.readexactly(int(headers["content-length"]))
         self.seen.append(headers | {":path": first.split()[1]})
-        path = first.split()[1]
+        path = "/closed" if self.closed else first.split()[1]
         body = b"" if path == "/in" else b"The shop is being moved"
         status = {"/in": "204 No Content", "/gone": "410 Gone"}.get(path, "503 Service Unavailable")
         length = f"content-length: {len(body)}\r\n" if body else ""

@@ -247,6 +247,26 @@ async def test_a_replay_says_what_does_not_arrive(desk: Desk, company: Company, 
     ).to_be_visible()
 
 
+async def test_a_replay_counts_its_own_deliveries_only(
+    open_desk: OpenDesk, company: Company, shop: Shop
+) -> None:
+    """One that waited for its next attempt before still does: the bar is full all the same."""
+    endpoint = await register(company, f"{shop.url}/in", events=["webhook.*"])
+    shop.closed = True
+    await send_test(company, endpoint)
+    shop.closed = False
+    for _ in range(2):
+        await send_test(company, endpoint)
+    desk = await open_desk()
+    await desk.sign_in(company.key)
+    await desk.go("webhooks", endpoint)
+    await desk.button("webhooks.replay").click()
+    await desk.button("webhooks.replay.button", within=desk.dialog()).click()
+    await expect(desk.page.get_by_text(desk.words("webhooks.replay.done.other", count=2))).to_be_visible()
+    owed = (await company.client.get(DELIVERIES, params={"status": "pending"})).json()["deliveries"]
+    assert len(owed) == 1
+
+
 async def test_deliveries_are_filtered_and_stopped(desk: Desk, company: Company, shop: Shop) -> None:
     """By state and by type; one that waits is stopped, and says so."""
     endpoint = await register(company, f"{shop.url}/moved", events=["webhook.*"])
@@ -383,6 +403,17 @@ async def test_another_companys_endpoint_is_not_there(
     await desk.page.goto(f"{relay.url}/#/webhooks/{endpoint}")
     await expect(desk.page.get_by_text(desk.words("common.errors.not_found"))).to_be_visible()
     await expect(desk.page.get_by_text("Segredo")).to_have_count(0)
+
+
+async def test_an_address_of_no_endpoint_leads_back(desk: Desk, company: Company) -> None:
+    """It is said that it is not there, and the way back is the list."""
+    await desk.sign_in(company.key)
+    await desk.go("webhooks", "ep_nope")
+    await expect(desk.page.get_by_text(desk.words("common.errors.not_found"))).to_be_visible()
+    await expect(desk.button("common.retry")).to_have_count(0)
+    await desk.check()
+    await desk.page.get_by_role("link", name=desk.words("webhooks.back")).click()
+    await expect(desk.page.get_by_text(desk.words("webhooks.empty.title"))).to_be_visible()
 
 
 async def test_on_a_phones_screen(open_desk: OpenDesk, company: Company, shop: Shop) -> None:

@@ -6,7 +6,7 @@ import { listen } from '../../events.js';
 import { dateTime, t } from '../../i18n.js';
 import { icon } from '../../icons.js';
 import { copyable } from '../../parts/copy.js';
-import { loading } from '../../parts/states.js';
+import { failed, loading } from '../../parts/states.js';
 import { tag } from '../../parts/status.js';
 import { go, href } from '../../routes.js';
 import { deleteEndpoint, rotateSecret, switchEndpoint, testEndpoint } from './actions.js';
@@ -22,12 +22,22 @@ const LOOK_SECONDS = 5;
 export async function showDetail(container, id, context) {
   replace(container, loading());
   const view = new EndpointView(id, context);
-  // What goes wrong the first time is shown by the shell, with a button that tries again.
-  await view.look();
+  // What goes wrong the first time is shown by the shell, with a button that tries again. What is not there never will be.
+  try {
+    await view.look();
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    replace(container, backToList(), h('h1', { class: 'visually-hidden', tabindex: '-1' }, t('webhooks.title')), failed(error));
+    return;
+  }
   view.put(container);
   await view.deliveries.load();
   follow(() => view.lookAgain(), { seconds: LOOK_SECONDS, signal: context.signal });
   listen(['endpoint.disabled'], () => view.lookAgain(), context.signal);
+}
+
+function backToList() {
+  return h('a', { class: 'webhook-back', href: href('webhooks') }, icon('left'), t('webhooks.back'));
 }
 
 class EndpointView {
@@ -46,7 +56,7 @@ class EndpointView {
   put(container) {
     const { test, edit, rotate, toggle, remove } = this.buttons;
     replace(container,
-      h('a', { class: 'webhook-back', href: href('webhooks') }, icon('left'), t('webhooks.back')),
+      backToList(),
       h('div', { class: 'page-head' }, h('div', {}, this.title, this.url), h('div', { class: 'row' }, test, edit, rotate, toggle, remove)),
       h('div', { class: 'stack' },
         this.alert, this.cards,

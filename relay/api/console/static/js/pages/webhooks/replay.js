@@ -2,8 +2,9 @@
 
     startReplay(endpoint, context, place)     asks for the range, then shows the progress in `place`
 
-How far: the server says how many it owes again; what of the range is still owed is counted while it is few, and bounded by all that
-the endpoint is owed while it is many. What failed meanwhile waits for its next attempt and is said so.
+How far: the server says how many it owes again. What was owed before is not among them: it is noted first, and left out when what of
+the range is still owed is counted. Where that is many, all that the endpoint is owed beyond what it was before has to do. What failed
+meanwhile waits for its next attempt and is said so.
 */
 
 import { ApiError, api } from '../../api.js';
@@ -54,8 +55,17 @@ function askForRange(endpoint, { signal }) {
 async function replay({ id }, { since, until, type }) {
   const range = { since: new Date(since).toISOString(), until: (until ? new Date(until) : new Date()).toISOString() };
   if (range.since >= range.until) throw new ApiError({ status: 0, code: 'range_backwards', detail: '', path: 'since' });
+  const before = await owedIn(id, { ...range, type });
   const { count } = await api.post(`webhooks/endpoints/${id}/replay`, { ...range, ...(type ? { types: [type] } : {}) });
-  return { count, type, ...range };
+  return { count, type, ...range, before };
+}
+
+/** {owed, deliveries}: how many the endpoint is owed at all, and those of the range; null where they are too many to count. */
+async function owedIn(id, { since, until, type }, signal) {
+  const { owed } = await api.get(`webhooks/endpoints/${id}/statistics`, {}, { signal });
+  if (owed > COUNTED) return { owed, deliveries: null };
+  const { deliveries } = await api.get('webhooks/deliveries', { endpointId: id, status: 'pending', type, since, until, limit: COUNTED }, { signal });
+  return { owed, deliveries };
 }
 
 /** As a field of this kind wants it: local time, to the minute. */
@@ -83,12 +93,13 @@ function follow(endpoint, started, place, signal) {
   every(LOOK_SECONDS, tryLook, looking.signal);
 }
 
-async function remaining({ id }, { count, since, until, type }, signal) {
-  const { owed } = await api.get(`webhooks/endpoints/${id}/statistics`, {}, { signal });
-  if (owed > COUNTED) return { left: Math.min(count, owed), failing: 0 };
-  const { deliveries } = await api.get('webhooks/deliveries', { endpointId: id, status: 'pending', type, since, until, limit: COUNTED }, { signal });
+async function remaining(endpoint, { before, count, ...range }, signal) {
+  const { owed, deliveries } = await owedIn(endpoint.id, range, signal);
+  if (!deliveries || !before.deliveries) return { left: Math.min(count, Math.max(0, owed - before.owed)), failing: 0 };
+  const known = new Set(before.deliveries.map(({ id }) => id));
+  const again = deliveries.filter(({ id }) => !known.has(id));
   const waits = ({ nextAttemptAt }) => nextAttemptAt && new Date(nextAttemptAt) > Date.now();
-  return { left: Math.min(count, deliveries.length), failing: Math.min(count, deliveries.filter(waits).length) };
+  return { left: Math.min(count, again.length), failing: Math.min(count, again.filter(waits).length) };
 }
 
 function progressBar(count) {
