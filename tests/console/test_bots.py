@@ -350,6 +350,19 @@ async def test_another_companys_rules_are_not_there(desk: Desk, company: Company
     await expect(editor(desk)).to_have_count(0)
 
 
+async def test_an_address_of_nothing_leads_back(open_desk: OpenDesk, company: Company) -> None:
+    """Neither a rule set nor an agent: it is said so, and the way back is the list."""
+    desk = await open_desk()
+    await desk.sign_in(company.key)
+    for place, back in (("rules", "bots.back"), ("agents", "bots.agents.back")):
+        await desk.go("bots", place, "nope")
+        await expect(desk.page.get_by_text(desk.words("common.errors.not_found"))).to_be_visible()
+        await expect(desk.button("common.retry")).to_have_count(0)
+        await desk.check()
+        await desk.page.get_by_role("link", name=desk.words(back)).click()
+        await expect(desk.page.get_by_role("heading", level=1, name=desk.words("bots.title"))).to_be_visible()
+
+
 async def test_on_a_phones_screen(open_desk: OpenDesk, company: Company) -> None:
     """360 px wide nothing sticks out, with a mistake on show and an answer explained."""
     desk = await open_desk(width=360, height=640)

@@ -8,22 +8,24 @@ import { confirm } from '../../parts/confirm.js';
 import { pageHeader } from '../../parts/header.js';
 import { loading } from '../../parts/states.js';
 import { tag } from '../../parts/status.js';
-import { go, href } from '../../routes.js';
+import { go } from '../../routes.js';
 import { editAgent, showSecret } from './agent_form.js';
 import { enabledBadge, removeAgent } from './agents.js';
+import { back, orGone } from './back.js';
 import { calls } from './calls.js';
 import { tryBox } from './try_agent.js';
 import { usage } from './usage.js';
 
 export async function showAgent(container, id, { signal }) {
   replace(container, loading());
-  const agent = await api.get(`agents/${id}`, {}, { signal });
+  const agent = await orGone(container, 'agents', () => api.get(`agents/${id}`, {}, { signal }));
+  if (!agent) return;
   const head = h('div');
   const list = await calls(id, { signal });
   const used = await usage({ signal });
   drawHead(head, agent, { signal });
   replace(container,
-    h('p', { class: 'bot-back' }, h('a', { href: href('bots', 'agents') }, icon('left'), t('bots.agents.back'))),
+    back('agents'),
     head,
     h('div', { class: 'bot-bench even' },
       tryBox(agent, { signal, onAnswer: () => { list.look(); used.look(); } }),

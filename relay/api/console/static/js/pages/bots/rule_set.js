@@ -15,7 +15,7 @@ import { pageHeader } from '../../parts/header.js';
 import { loading } from '../../parts/states.js';
 import { badge } from '../../parts/status.js';
 import { toast } from '../../parts/toast.js';
-import { href } from '../../routes.js';
+import { back, orGone } from './back.js';
 import { checker } from './check.js';
 import { draftsOf } from './drafts.js';
 import { yamlEditor } from './editor.js';
@@ -26,7 +26,8 @@ import { words } from './words.js';
 
 export async function showRuleSet(container, name, { who, signal }) {
   replace(container, loading());
-  const set = await find(name, who, signal);
+  const set = await orGone(container, 'rules', () => find(name, who, signal));
+  if (set === undefined) return;
   const view = new RuleSetView({ name, set, who, signal });
   replace(container, await view.draw());
   view.checker.now();
@@ -61,7 +62,7 @@ class RuleSetView {
     head.firstElementChild.append(this.standing);
     this.stand();
     return [
-      h('p', { class: 'bot-back' }, h('a', { href: href('bots') }, icon('left'), t('bots.back'))),
+      back('rules'),
       head,
       h('div', { class: 'bot-bench' },
         h('section', { class: 'stack', 'aria-label': t('bots.text.label') }, this.editor.element, this.problems.element, words()),
