@@ -170,6 +170,23 @@ async def test_settings(desk: Desk, company: Company) -> None:
     assert (await the_session(company))["hasProxy"] is False
 
 
+async def test_a_session_that_is_deleted_elsewhere_gives_no_new_codes(desk: Desk, company: Company) -> None:
+    """While its code is on show: the dialog says that it is gone, and offers nothing that could not work."""
+    await company.client.post(SESSIONS, json={"name": "Loja", "engine": "sandbox"})
+    await desk.sign_in(company.key)
+    await desk.go("sessions")
+    await desk.button("sessions.showQr", within=row(desk, "Loja")).click()
+    await expect(desk.dialog().get_by_role("img")).to_be_visible()
+    await company.client.delete(f"{SESSIONS}/{(await the_session(company))['id']}")
+    await expect(
+        desk.dialog().get_by_role("heading", name=desk.words("sessions.deleted", name="Loja"))
+    ).to_be_visible()
+    await expect(desk.button("sessions.connect.again")).to_have_count(0)
+    await desk.check()
+    await desk.button("common.close", within=desk.dialog()).last.click()
+    await expect(desk.page.get_by_text(desk.words("sessions.empty.title"))).to_be_visible()
+
+
 async def test_delete_asks_first(desk: Desk, company: Company) -> None:
     """Cancelled, nothing happens and the focus is where it was; confirmed, the session is gone."""
     await link(company.client, name="Loja")

@@ -2,7 +2,8 @@
 
     POST connect ──► starting ──► qr ◄──► code ──► linked ──► connected
                                    └─ each new code by itself ─┘
-                                   └─► ended: why, and one button for a new one
+                                   ├─► ended: why, and one button for a new one
+                                   └─► gone: somebody deleted the session
 
 Driven by session.status and session.qr; where no events may be read, it looks for itself.
 */
@@ -44,7 +45,8 @@ class ConnectPanel {
 
   async start() {
     listen(['session.status', 'session.qr'], ({ sessionId }) => { if (sessionId === this.session.id) this.look(); }, this.signal);
-    every(LOOK_SECONDS, () => { if (!isLive() || this.phase === 'starting') this.look(); }, this.signal);
+    // No event tells of a deletion, which ends the session first.
+    every(LOOK_SECONDS, () => { if (!isLive() || /^(starting|ended)/.test(this.phase)) this.look(); }, this.signal);
     if (isWaiting(this.session)) await this.look();
     else await this.connect();
   }
@@ -78,8 +80,14 @@ class ConnectPanel {
     } catch (error) {
       if (error.name === 'AbortError') return;
       if (error.name !== 'ApiError') throw error;
-      this.enter('failed', () => this.ended(sentence(error)));
+      if (error.status === 404) this.leave();
+      else this.enter('failed', () => this.ended(sentence(error)));
     }
+  }
+
+  leave() {
+    this.context.removed(this.session.id);
+    this.enter('gone', () => this.gone());
   }
 
   take(session) {
@@ -185,6 +193,14 @@ class ConnectPanel {
     const again = h('button', { type: 'button', class: 'primary', onclick: () => this.connect() }, icon('refresh'), t('sessions.connect.again'));
     queueMicrotask(() => again.focus());
     return h('div', { class: 'state' }, icon('qr'), h('h3', {}, t('sessions.connect.ended')), why && h('p', {}, why), again);
+  }
+
+  gone() {
+    const title = t('sessions.deleted', { name: this.session.name });
+    this.said.textContent = title;
+    const close = h('button', { type: 'button', class: 'primary', onclick: () => this.close() }, t('common.close'));
+    queueMicrotask(() => close.focus());
+    return h('div', { class: 'state' }, icon('trash'), h('h3', {}, title), h('p', {}, t('sessions.connect.gone')), close);
   }
 }
 
