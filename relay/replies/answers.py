@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from relay.model.event import Event
-from relay.model.ids import MessageId, SessionId, TenantId, new_message_id
+from relay.model.ids import ContactId, MessageId, SessionId, TenantId, new_message_id
 from relay.replies.events import automation_event
 from relay.replies.matching.text import digest_of
 from relay.replies.outcome import Cause, Outcome, Planned
@@ -300,6 +300,7 @@ async def say(
     task: str,
     messages: Sequence[Planned],
     now: datetime,
+    contact_id: ContactId | None = None,
 ) -> bool:
     """Queue an agent's answer; False, and nothing written, where the bot may not speak in the chat by now.
 
@@ -307,6 +308,8 @@ async def say(
     """
     standing = await bot_states.lock_chat(conn, tenant_id, session_id, chat)
     if standing is None or (standing.paused_until is not None and standing.paused_until > now):
+        return False
+    if not await bot_states.may_speak(conn, tenant_id, session_id, contact_id):
         return False
     if not messages:
         return True

@@ -59,6 +59,20 @@ async def lock_chat(
     return None if row is None else Standing(paused_until=row["paused_until"])
 
 
+_MAY_SPEAK = """
+    SELECT s.automation AND NOT coalesce(k.ignored, false)
+    FROM whatsapp_sessions s LEFT JOIN bot_contacts k ON k.tenant_id = $1 AND k.contact_id = $3
+    WHERE s.tenant_id = $1 AND s.id = $2
+"""
+
+
+async def may_speak(
+    conn: Connection, tenant_id: TenantId, session_id: SessionId, contact_id: ContactId | None
+) -> bool:
+    """The session's bot is on, and the contact is not ignored; a pause of the chat is `lock_chat`'s to tell."""
+    return bool(await conn.fetchval(_MAY_SPEAK, tenant_id, session_id, contact_id))
+
+
 class ContactChange(Struct, frozen=True, kw_only=True):
     """What is to be different about a contact."""
 
@@ -122,3 +136,24 @@ async def _change(conn: Connection, changes: Sequence[ContactChange]) -> None:
     await conn.execute(_ENSURE, names)
     bodies = [{name: getattr(change, name) for name in _BODY} for change in changes]
     await conn.execute(_CHANGE, names, [change.chat for change in changes], bodies)
+
+
+# In a private chat only the other side is in a flow, and its row is found at once; in a group anybody may be.
+_END_FLOWS = """
+    WITH theirs AS (
+        SELECT contact_id FROM whatsapp_chats WHERE tenant_id = $1 AND session_id = $2 AND jid = $3
+        UNION ALL
+        SELECT contact_id FROM bot_contacts
+        WHERE $3::text LIKE '%@g.us' AND tenant_id = $1 AND session_id = $2 AND flows ? $3
+    ), held AS (
+        SELECT contact_id FROM bot_contacts
+        WHERE contact_id IN (SELECT contact_id FROM theirs) AND tenant_id = $1 AND flows ? $3
+        ORDER BY contact_id FOR UPDATE
+    )
+    UPDATE bot_contacts k SET flows = k.flows - $3::text FROM held WHERE k.contact_id = held.contact_id
+"""
+
+
+async def end_flows(conn: Connection, tenant_id: TenantId, session_id: SessionId, chat: str) -> None:
+    """The chat is paused: nobody in it is asked on. After bot_chats and agent_turns, before messages."""
+    await conn.execute(_END_FLOWS, tenant_id, session_id, chat)

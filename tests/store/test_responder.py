@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from relay.model.message import Party
 from relay.replies import answers, responder
 from relay.replies.decide import decide
 from relay.replies.outcome import HttpAnswer
-from relay.store import reply_tasks
+from relay.store import bot_contacts, bot_states, reply_tasks
 from relay.store.pool import Pool
 from tests.accounts import add_session
 from tests.bot import Bot
@@ -23,6 +24,16 @@ HELLO = """
     rules:
       - {id: hello, when: {keyword: [oi, olá]}, do: [{reply: "Olá, {{ contact.first_name }}!"}]}
 """
+MENU = """
+    version: 1
+    rules:
+      - {id: menu, when: {keyword: menu, chats: any}, do: [{flow: menu}]}
+      - {id: quiet, interrupts: true, when: {keyword: quiet}, do: [{pause: 1m}]}
+    flows:
+      menu:
+        steps: [{id: name, ask: Your name?, capture: name}, {do: [{reply: "Hi, {{ vars.name }}!"}]}]
+"""
+_SWITCH_OFF = "UPDATE whatsapp_sessions SET automation = false WHERE id = $1"
 OWNER = Party(pn="5511888880000")
 
 
@@ -279,7 +290,7 @@ async def test_a_flow_remembers_where_it_is(bot: Bot) -> None:
     await bot.obeys(
         """
         version: 1
-        rules: [{id: start, when: {keyword: menu}, do: [{flow: menu}]}]
+        rules: [{id: start, when: {keyword: menu, chats: any}, do: [{flow: menu}]}]
         flows:
           menu:
             steps:
@@ -302,7 +313,7 @@ async def test_an_expired_flow_is_over(bot: Bot) -> None:
     await bot.obeys(
         """
         version: 1
-        rules: [{id: start, when: {keyword: menu}, do: [{flow: menu}]}]
+        rules: [{id: start, when: {keyword: menu, chats: any}, do: [{flow: menu}]}]
         flows: {menu: {expire: 30m, steps: [{ask: "Nome?", capture: name}]}}
         """
     )
@@ -504,3 +515,43 @@ async def test_an_agents_answer_is_not_said_in_a_pause(bot: Bot) -> None:
             "UPDATE bot_chats SET paused_until = $1, paused_reason = 'person'", bot.now + timedelta(hours=1)
         )
         assert not await answers.say(conn, task="trn_1", **given)
+
+
+async def test_an_agents_answer_is_not_said_where_the_bot_is_off(bot: Bot) -> None:
+    """`say` refuses once the session's automation is off, or the contact is ignored."""
+    await bot.answers("oi")
+    tenant_id, session_id = bot.account
+    contact_id = await bot.pool.fetchval("SELECT id FROM whatsapp_contacts WHERE session_id = $1", session_id)
+    given: dict[str, Any] = {
+        "tenant_id": tenant_id,
+        "session_id": session_id,
+        "contact_id": contact_id,
+        "chat": "5511999990001@s.whatsapp.net",
+        "messages": [],
+        "now": bot.now,
+    }
+    async with bot.pool.acquire() as conn, conn.transaction():
+        assert await answers.say(conn, task="trn_1", **given)
+        known = await bot_contacts.lock_contact(conn, tenant_id, contact_id)
+        await bot_contacts.update_contact(conn, tenant_id, contact_id, structs.replace(known, ignored=True))
+        assert not await answers.say(conn, task="trn_1", **given)
+        await bot_contacts.update_contact(conn, tenant_id, contact_id, known)
+        await conn.execute(_SWITCH_OFF, session_id)
+        assert not await answers.say(conn, task="trn_1", **given)
+
+
+@pytest.mark.parametrize("group", [None, "120363000000000001@g.us"])
+async def test_a_pause_ends_the_flows_of_its_chat(bot: Bot, group: str | None) -> None:
+    """Of a private chat, and of everybody in a group; the contact's flow in another chat goes on."""
+    where = {} if group is None else {"chat": group}
+    await bot.obeys(MENU)
+    await bot.answers("menu", **where)
+    tenant_id, session_id = bot.account
+    chat = group or "5511999990001@s.whatsapp.net"
+    assert list((await bot.contact())["flows"]) == [chat]
+    async with bot.pool.acquire() as conn:
+        await bot_states.end_flows(conn, tenant_id, session_id, "another@g.us")
+        await bot_states.end_flows(conn, tenant_id, session_id, "5511999990002@s.whatsapp.net")
+        assert list((await bot.contact())["flows"]) == [chat]
+        await bot_states.end_flows(conn, tenant_id, session_id, chat)
+    assert (await bot.contact())["flows"] == {}
