@@ -34,6 +34,13 @@ class FetchFailed(OSError):
         self.detail = detail or text
 
 
+class AnswerTooLarge(httpx.RemoteProtocolError):
+    """A server's answer was not read to its end; another try would bring no other."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"the answer is larger than {max_bytes} bytes")
+
+
 class Writable(Protocol):
     def write(self, chunk: bytes, /) -> object: ...
 
@@ -161,7 +168,7 @@ class _CappedStream(httpx.AsyncByteStream):
         async for chunk in self._stream:
             left -= len(chunk)
             if left < 0:
-                raise httpx.RemoteProtocolError(f"the answer is larger than {self._max_bytes} bytes")
+                raise AnswerTooLarge(self._max_bytes)
             yield chunk
 
     async def aclose(self) -> None:

@@ -8,8 +8,13 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from relay.egress.fetch import MAX_ANSWER_BYTES, http_client
+from relay.egress.guard import AddressGuard
+from relay.model.agent import OpenAiSettings
 from relay.model.message import MessageType
 from relay.plugin import Tool
+from relay.replies.agents.chat_completion import complete, make_client, request_of
+from relay.replies.agents.failure import CallFailed
 from relay.replies.outcome import Planned
 from relay.replies.situation import Situation
 from relay.store.pool import Pool
@@ -153,6 +158,30 @@ async def test_a_streaming_model_that_fails(desk: AgentsDesk, model: ModelServer
     [call] = await desk.calls(account)
     assert (call.outcome, call.status_code) == (outcome, code)
     assert await desk.said(account) == ["Já volto."]
+
+
+@_STREAMED
+async def test_an_answer_that_is_too_large(desk: AgentsDesk, model: ModelServer, stream: bool) -> None:
+    """It is none, and asking again would bring no other."""
+    account = await desk.add_account()
+    await desk.add_agent(account, baseUrl=model.url, stream=stream)
+    await desk.write(account, fallback="Já volto.")
+    kind = "text/event-stream" if stream else "application/json"
+    model.will(raw(b": " + b"x" * MAX_ANSWER_BYTES + b"\n\n", content_type=kind))
+    await desk.answer()
+    [call] = await desk.calls(account)
+    assert (call.outcome, call.requests) == ("nonsense", 1)
+    assert await desk.said(account) == ["Já volto."]
+
+
+async def test_what_is_too_large_is_told(desk: AgentsDesk, model: ModelServer) -> None:
+    """Whoever tries the agent reads why."""
+    model.will(raw(b"x" * (MAX_ANSWER_BYTES + 1)))
+    settings = OpenAiSettings(base_url=model.url, model="small")
+    async with http_client(AddressGuard(allow_networks=["127.0.0.0/8"]), timeout_seconds=30) as http:
+        client = make_client(settings, None, http)
+        with pytest.raises(CallFailed, match=r"^The server's answer is larger than 8 MiB\.$"):
+            await complete(client, request_of(settings, [{"role": "user", "content": "Oi"}], []))
 
 
 async def test_whose_fallback_is_said(desk: AgentsDesk, model: ModelServer) -> None:

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from relay.egress.fetch import FetchFailed, fetch, http_client
+from relay.egress.fetch import AnswerTooLarge, FetchFailed, fetch, http_client
 from relay.egress.guard import UNREACHABLE, AddressGuard
 from relay.egress.names import Resolve
 from relay.egress.post import Answer, post, webhook_client
@@ -553,7 +553,7 @@ async def test_agents_answers_are_capped_and_redirects_not_followed() -> None:
         open_sink() as target,
         http_client(LOOPBACK, timeout_seconds=PATIENT_SECONDS, max_answer_bytes=100_000) as client,
     ):
-        with pytest.raises(httpx.RemoteProtocolError, match="larger than 100000"):
+        with pytest.raises(AnswerTooLarge, match="larger than 100000"):
             await client.post(f"http://127.0.0.1:{sink.port}/v1/chat", json={})
         sink.answer = redirect(f"http://127.0.0.1:{target.port}/")
         assert (await client.post(f"http://127.0.0.1:{sink.port}/v1/chat", json={})).status_code == 302

@@ -16,6 +16,7 @@ import msgspec
 import openai
 from msgspec import Struct, field
 
+from relay.egress.fetch import MAX_ANSWER_BYTES, AnswerTooLarge
 from relay.model.agent import CallOutcome, OpenAiSettings, Tokens
 from relay.replies.agents.failure import CallFailed, failed_by_status
 from relay.replies.agents.files import File
@@ -144,11 +145,23 @@ async def _told_apart() -> AsyncIterator[None]:
         raise CallFailed(CallOutcome.TIMEOUT, "The server did not answer in time.") from None
     except (openai.APIResponseValidationError, json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         raise _nonsense() from None
-    except (openai.APIError, httpx.HTTPError):
+    except (openai.APIError, httpx.HTTPError) as error:
+        if _is_too_large(error):
+            raise CallFailed(
+                CallOutcome.NONSENSE,
+                f"The server's answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB.",
+            ) from None
         # No connection, one that broke, or an error in the middle of a stream.
         raise CallFailed(
             CallOutcome.FAILED, "The address could not be reached, or the connection broke.", again=True
         ) from None
+
+
+def _is_too_large(error: BaseException | None) -> bool:
+    """The SDK takes it for a broken connection, and keeps what it was as the cause."""
+    while error is not None and not isinstance(error, AnswerTooLarge):
+        error = error.__cause__
+    return error is not None
 
 
 def _code_of(error: Any) -> str:
