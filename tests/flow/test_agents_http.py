@@ -103,6 +103,15 @@ async def test_it_may_have_nothing_to_say(desk: AgentsDesk, server: ModelServer,
     assert (call.outcome, await desk.said(account)) == ("empty", [])
 
 
+async def test_every_message_of_its_own_list_is_said(desk: AgentsDesk, server: ModelServer) -> None:
+    """`maxMessages` bounds what a reply is split into, not what the server has put into messages itself."""
+    account, _agent_id = await add_engine(desk, server, maxMessages=2)
+    await desk.write(account)
+    server.will(raw(json.dumps({"reply": "a\n\nb\n\nc", "messages": list("123456")}).encode()))
+    await desk.answer()
+    assert await desk.said(account) == ["a\n\nb", "c", *"123456"]
+
+
 async def test_it_hands_over_to_a_person(desk: AgentsDesk, server: ModelServer) -> None:
     """Its words first, then the bot keeps quiet."""
     account, _agent_id = await add_engine(desk, server)

@@ -67,6 +67,7 @@ def _cut(part: str) -> list[str]:
 
 
 def plan(messages: Sequence[Spoken], settings: AnySettings, cause: Cause) -> list[Planned]:
+    """All of them: `speak` bounds what it splits, and whoever makes messages itself says how many."""
     return [
         Planned(
             type=spoken.type,
@@ -74,7 +75,7 @@ def plan(messages: Sequence[Spoken], settings: AnySettings, cause: Cause) -> lis
             typing_seconds=_typing_seconds(spoken) if settings.typing else 0,
             cause=cause,
         )
-        for spoken in messages[: settings.max_messages]
+        for spoken in messages
     ]
 
 
