@@ -1,11 +1,12 @@
 """Keys in the console: made, shown once, tried in a second browser, replaced and revoked as a person does it."""
 
+import asyncio
 import json
 import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from playwright.async_api import Locator, expect
+from playwright.async_api import Locator, Route, expect
 
 from tests.api_client import OPERATOR_KEY
 from tests.console.browser import Desk
@@ -227,6 +228,44 @@ async def test_the_operators_own_keys(desk: Desk, relay: Relay, company: Company
     await expect(desk.page.get_by_text(desk.words("keys.operator.empty"))).to_be_visible()
     await expect(row(desk, "Forno")).to_have_count(0)
     await desk.check()
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+async def test_a_key_that_is_being_made_is_shown(open_desk: OpenDesk, company: Company, presses: int) -> None:
+    """Escape while the server is at work loses nothing; a second one, which browsers let through, does not either."""
+    desk = await open_desk()
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def slowly(route: Route) -> None:
+        asked.set()
+        await answered.wait()
+        await route.continue_()
+
+    await desk.page.route(
+        f"**{KEYS}", lambda route: slowly(route) if route.request.method == "POST" else route.continue_()
+    )
+    await desk.sign_in(company.key)
+    await desk.go("keys")
+    await desk.button("keys.create").click()
+    await desk.field("keys.name").fill("CRM")
+    await desk.button("keys.ready.crm").click()
+    await desk.button("keys.create.button").click()
+    await asked.wait()
+    await expect(desk.button("common.cancel")).to_have_attribute("aria-disabled", "true")
+    for _ in range(presses):
+        await desk.page.keyboard.press("Escape")
+    await expect(desk.dialog()).to_have_count(2 - presses)
+    answered.set()
+    text = await read_key(desk)
+    assert text.startswith("relay_")
+    await desk.button("keys.shown.copy").click()
+    # What is said while a dialog is open is in front of it, and can be put away.
+    toast = desk.dialog().locator(".toast")
+    await toast.get_by_role("button").click()
+    await expect(toast).to_have_count(0)
+    await close_key(desk)
+    await expect(desk.page.locator("#toasts")).to_be_attached()
+    await expect(row(desk, "CRM")).to_be_visible()
 
 
 async def test_on_a_phones_screen(open_desk: OpenDesk, company: Company) -> None:
