@@ -19,7 +19,10 @@
     newId() → a random text for `idempotencyKey`.
 */
 
+import { ApiError, unreachable } from './errors.js';
 import { language } from './i18n.js';
+
+export { ApiError };
 
 const ROOT = new URL('api/v1/', document.baseURI);
 // The sign-in's own, which say who is there; and what belongs to no company.
@@ -27,13 +30,6 @@ const OF_NOBODY = /^(console\/|admin\/tenants|rules\/schema)/;
 
 let company = null;
 let signedOut = () => {};
-
-export class ApiError extends Error {
-  constructor({ status, code, detail, path = null, errors = [], retryAfterSeconds = null }) {
-    super(detail);
-    Object.assign(this, { name: 'ApiError', status, code, detail, path, errors, retryAfterSeconds });
-  }
-}
 
 export const api = {
   get: (path, query, options) => call('GET', path, undefined, { ...options, query }),
@@ -92,7 +88,7 @@ async function reach(address, request) {
     return await fetch(address, request);
   } catch (error) {
     if (error.name === 'AbortError') throw error;
-    throw new ApiError({ status: 0, code: 'unreachable', detail: '' });
+    throw unreachable();
   }
 }
 

@@ -5,12 +5,15 @@
     has('sessions.reason.banned')             whether a loaded catalogue has it
     sentence(error)                           an ApiError in words: `<catalogue>.errors.<code>` of any loaded catalogue,
                                               `common` last, else the server's own sentence
-    language() → 'pt-BR' | 'en'               setLanguage(language): remembers it; `document` gets the event `relay:language`
+    language() → 'pt-BR' | 'en'               setLanguage(language) → Promise: remembers it; `document` gets the event `relay:language`
+                                              where its words cannot be had, it throws and all stays as it was
     load(name, …) → Promise                   catalogues, before they are used (the shell does it for a page)
     number(12345.6, options)  dateTime(instant)  date(instant)  time(instant)  duration(seconds)
 
 The language is the one chosen here before, else the browser's: Portuguese of any country is pt-BR, all else is English.
 */
+
+import { unreachable } from './errors.js';
 
 export const LANGUAGES = ['pt-BR', 'en'];
 const KEPT = 'relay.language';
@@ -25,19 +28,23 @@ export function language() {
 
 export async function setLanguage(next) {
   const names = [...new Set([...catalogues.keys()].map((key) => key.slice(key.indexOf('/') + 1)))];
+  await fetchWords(next, names);
   chosen = next;
   localStorage.setItem(KEPT, next);
-  await load(...names);
+  document.documentElement.lang = next;
   document.dispatchEvent(new CustomEvent('relay:language'));
 }
 
 export async function load(...names) {
   document.documentElement.lang = chosen;
-  const missing = names.filter((name) => !catalogues.has(`${chosen}/${name}`));
-  await Promise.all(missing.map(async (name) => {
-    const key = `${chosen}/${name}`;
-    const answer = await fetch(new URL(`console/locales/${key}.json`, document.baseURI));
-    if (!answer.ok) throw new Error(`no catalogue ${key}`);
+  await fetchWords(chosen, names);
+}
+
+async function fetchWords(of, names) {
+  const missing = names.map((name) => `${of}/${name}`).filter((key) => !catalogues.has(key));
+  await Promise.all(missing.map(async (key) => {
+    const answer = await fetch(new URL(`console/locales/${key}.json`, document.baseURI)).catch(() => { throw unreachable(); });
+    if (!answer.ok) throw unreachable();
     catalogues.set(key, await answer.json());
   }));
 }

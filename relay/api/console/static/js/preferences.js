@@ -1,7 +1,8 @@
 /* The two switches that stand on every page: language and colours. */
 
 import { h } from './dom.js';
-import { LANGUAGES, language, setLanguage, t } from './i18n.js';
+import { LANGUAGES, language, sentence, setLanguage, t } from './i18n.js';
+import { toast } from './parts/toast.js';
 import { setTheme, theme } from './theme.js';
 
 const NAMES = { 'pt-BR': 'Português', en: 'English' };
@@ -9,8 +10,17 @@ const NAMES = { 'pt-BR': 'Português', en: 'English' };
 export function languageSwitch() {
   return h('select', {
     class: 'small', 'aria-label': t('shell.language'), value: language(),
-    onchange: (event) => setLanguage(event.target.value),
+    onchange: (event) => choose(event.target),
   }, LANGUAGES.map((code) => h('option', { value: code, lang: code }, NAMES[code])));
+}
+
+async function choose(select) {
+  try {
+    await setLanguage(select.value);
+  } catch (error) {
+    select.value = language();
+    toast(sentence(error), { kind: 'bad' });
+  }
 }
 
 export function themeSwitch() {

@@ -7,15 +7,19 @@
 import { api } from './api.js';
 import { chooseCompany } from './companies.js';
 import { h, replace } from './dom.js';
+import { unreachable } from './errors.js';
 import { closeEvents, isLive, onLive, openEvents } from './events.js';
-import { load, t } from './i18n.js';
+import { load, sentence, t } from './i18n.js';
 import { icon } from './icons.js';
 import { pages } from './pages.js';
 import { failed, loading } from './parts/states.js';
+import { toast } from './parts/toast.js';
 import { languageSwitch, themeSwitch } from './preferences.js';
 import { here, href } from './routes.js';
 
 const MAY_READ_EVENTS = ['messages:read', 'webhooks', 'admin'];
+const broken = new Set(); // pages whose module could not be had
+const styles = new Map(); // page's name → the promise of its css
 
 export async function showShell(app, { who, signal, onLeave }) {
   const allowed = pages.filter((page) => (page.operator ? who.operator : page.scopes.length === 0 || page.scopes.some(who.can)));
@@ -108,9 +112,14 @@ function openMenu(shell, open) {
 async function signOut({ onLeave }) {
   try {
     await api.delete('console/session');
-  } finally {
-    onLeave();
+  } catch (error) {
+    // Whoever reads that they are signed out leaves the computer to others.
+    if (error.status !== 401) {
+      toast(sentence(error), { kind: 'bad' });
+      return;
+    }
   }
+  onLeave();
 }
 
 function route(shell, { focus = false } = {}) {
@@ -134,7 +143,7 @@ async function showPage(shell, page, params, focus = false) {
   shell.main.classList.toggle('wide', Boolean(page.wide));
   replace(shell.main, loading());
   try {
-    const [module] = await Promise.all([page.load(), page.css && loadCss(page.name), load(page.name, ...page.uses ?? [])]);
+    const [module] = await Promise.all([loadModule(page), page.css && loadCss(page.name), load(page.name, ...page.uses ?? [])]);
     if (signal.aborted) return;
     document.title = `${t(`${page.name}.title`)} · Relay`;
     replace(shell.main, container);
@@ -148,12 +157,37 @@ async function showPage(shell, page, params, focus = false) {
   }
 }
 
+/** A browser that could not have a module once does not ask for it again: once the server answers, the document is loaded anew. */
+async function loadModule(page) {
+  if (broken.has(page)) {
+    await api.get('console/session').catch((error) => { if (error.status !== 401) throw error; });
+    location.reload();
+    throw unreachable();
+  }
+  try {
+    return await page.load();
+  } catch (error) {
+    console.error(error);
+    broken.add(page);
+    throw unreachable();
+  }
+}
+
 function loadCss(name) {
-  if (document.querySelector(`link[data-css="${name}"]`)) return null;
+  if (!styles.has(name)) styles.set(name, fetchCss(name));
+  return styles.get(name);
+}
+
+function fetchCss(name) {
   return new Promise((resolve, reject) => {
-    document.head.append(h('link', {
+    const link = h('link', {
       rel: 'stylesheet', href: `console/css/pages/${name}.css`, 'data-css': name, onload: resolve,
-      onerror: () => reject(new Error(`no css for ${name}`)),
-    }));
+      onerror: () => {
+        link.remove();
+        styles.delete(name);
+        reject(unreachable());
+      },
+    });
+    document.head.append(link);
   });
 }
