@@ -4,14 +4,20 @@ import json
 import re
 
 import pytest
-from playwright.async_api import Route, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.api_client import OPERATOR_KEY
 from tests.console.browser import Desk, Theme
 from tests.console.conftest import Company, OpenDesk
-from tests.flow.serving import Relay, link
+from tests.flow.serving import Relay, link, make_tenant
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def forgive(desk: Desk) -> None:
+    """What the browser itself says of a server that is away."""
+    away = re.compile(r"net::ERR_(FAILED|INTERNET_DISCONNECTED)|Failed to fetch dynamically imported module")
+    desk.troubles = [trouble for trouble in desk.troubles if not away.search(trouble)]
 
 
 async def test_signing_in_and_out(desk: Desk, company: Company) -> None:
@@ -181,4 +187,105 @@ async def test_the_server_is_away_and_comes_back(open_desk: OpenDesk, company: C
     await desk.page.unroute("**/api/v1/whatsapp/sessions?**")
     await desk.button("common.retry").click()
     await expect(desk.page.get_by_text(desk.words("sessions.empty.title"))).to_be_visible()
-    desk.troubles = [trouble for trouble in desk.troubles if "net::ERR_FAILED" not in trouble]
+    forgive(desk)
+
+
+async def test_a_page_is_first_opened_while_the_server_is_away(open_desk: OpenDesk, company: Company) -> None:
+    """Its files cannot be had: it says so in the right words, and another try opens it as it should look."""
+    desk = await open_desk()
+    await desk.sign_in(company.key)
+    page = desk.page
+    away = desk.words("common.errors.unreachable")
+    for name, file in [("bots", "js/pages/bots.js"), ("keys", "css/pages/keys.css")]:
+        await page.route(f"**/console/{file}", lambda route: route.abort())
+        await page.route("**/console/session", lambda route: route.abort())
+        await page.get_by_role("link", name=desk.words(f"{name}.nav"), exact=True).click()
+        await expect(page.get_by_text(away)).to_be_visible()
+        await desk.button("common.retry").click()
+        await expect(page.get_by_text(away)).to_be_visible()
+        await page.unroute_all()
+        await desk.button("common.retry").click()
+        await expect(page.get_by_role("heading", level=1, name=desk.words(f"{name}.title"))).to_be_visible()
+        assert await page.locator(f'link[data-css="{name}"]').evaluate("link => link.sheet !== null")
+    await page.route("**/locales/*/webhooks.json", lambda route: route.abort())
+    await page.reload()
+    await expect(page.get_by_text(away)).to_be_visible()
+    await page.unroute_all()
+    await desk.button("common.retry").click()
+    await expect(page.get_by_role("heading", level=1)).to_be_visible()
+    forgive(desk)
+
+
+async def test_what_cannot_be_done_while_the_server_is_away(desk: Desk, company: Company) -> None:
+    """Neither another language nor signing out: both say why, and all stays as it was."""
+    await desk.sign_in(company.key)
+    page = desk.page
+    language = desk.field("shell.language")
+    toast = page.locator(".toast").filter(has_text=desk.words("common.errors.unreachable"))
+    await page.context.set_offline(True)
+    await language.select_option("en" if desk.language == "pt-BR" else "pt-BR")
+    await expect(toast).to_have_count(1)
+    await expect(language).to_have_value(desk.language)
+    await expect(page.locator("html")).to_have_attribute("lang", desk.language)
+    await desk.button("shell.signOut").click()
+    await expect(toast).to_have_count(2)
+    await expect(desk.button("shell.signOut")).to_be_visible()
+    await page.context.set_offline(False)
+    await page.reload()
+    await expect(language).to_have_value(desk.language)
+    await expect(desk.button("shell.signOut")).to_be_visible()
+    forgive(desk)
+
+
+async def test_another_company_in_a_second_tab(open_desk: OpenDesk, relay: Relay, company: Company) -> None:
+    """One browser is one person: whoever signs out or in does so in every tab, and each shows whose company it is."""
+    desk = await open_desk()
+    await desk.sign_in(company.key)
+    await desk.go("sessions")
+    second: Page = await desk.page.context.new_page()
+    await second.goto(relay.url)
+    await second.get_by_role("button", name=desk.words("shell.signOut")).click()
+    await expect(desk.field("shell.signIn.key")).to_be_visible()
+    async with await make_tenant(relay, "Mercado Lua") as other:
+        body = {"name": "k", "scopes": ["sessions"]}
+        key = (await other.post("/api/v1/admin/keys", json=body)).json()["key"]
+        await second.get_by_label(desk.words("shell.signIn.key"), exact=True).fill(key)
+        await second.get_by_role("button", name=desk.words("shell.signIn.button")).click()
+        await expect(desk.page.get_by_text("Mercado Lua")).to_be_visible()
+        await expect(desk.page.get_by_text(company.name)).to_have_count(0)
+        await expect(desk.page.get_by_role("link", name=desk.words("keys.nav"), exact=True)).to_have_count(0)
+        # Not told by the other tab, as where the cookie changed in another way: seen when the tab is looked at again.
+        await desk.page.context.request.post(
+            f"{relay.url}/api/v1/console/session",
+            data={"key": company.key},
+            headers={"Origin": relay.url, "X-Relay-Console": "1"},
+        )
+        await desk.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        await expect(desk.page.get_by_text(company.name)).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+async def test_a_toast_covers_nothing_that_it_speaks_of(
+    open_desk: OpenDesk, company: Company, width: int
+) -> None:
+    """A message that could not be sent: why is read, and the button that sends it again is free."""
+    session = await link(company.client, name="Loja")
+    path = f"/api/v1/whatsapp/sessions/{session}/sandbox/inbound"
+    await company.client.post(path, json={"from": "+5511988887777", "name": "Maria", "text": "Oi"})
+    desk = await open_desk(width=width, height=640)
+    await desk.sign_in(company.key)
+    await desk.go("conversations")
+    await desk.page.get_by_role("link", name=re.compile("Maria")).click()
+    await desk.page.route("**/whatsapp/send", lambda route: route.abort())
+    field = desk.field("conversations.write")
+    await field.fill("Olá")
+    await field.press("Enter")
+    toast = desk.page.locator(".toast")
+    await expect(toast).to_be_visible()
+    above = await toast.bounding_box()
+    send = await desk.button("conversations.send").bounding_box()
+    assert above
+    assert send
+    assert above["y"] + above["height"] < send["y"]
+    await desk.check()
+    forgive(desk)

@@ -1,10 +1,14 @@
 /* Where the page starts: who is there decides between the sign-in and the shell.
 
+    another tab signs in or out ──┐
+    this one is looked at again ──┼──► still the same? ──► else the shell of who is there now, or the sign-in
+    events come again ────────────┘    The cookie is the browser's: every tab works for whoever signed in last.
+
     who = {companyId, companyName, operator, scopes, keyId, keyName, can(scope)}; `admin` can all, as in the API
 */
 
 import { api } from './api.js';
-import { closeEvents } from './events.js';
+import { closeEvents, isLive, onLive } from './events.js';
 import { load } from './i18n.js';
 import { failed } from './parts/states.js';
 import { replace } from './dom.js';
@@ -13,7 +17,10 @@ import { showShell } from './shell.js';
 import { showSignIn } from './sign_in.js';
 
 const app = document.getElementById('app');
+const AGAIN_MS = 3000;
+const tabs = new BroadcastChannel('relay.session');
 let shown = new AbortController();
+let present = null; // who is there
 
 function begin() {
   shown.abort();
@@ -21,21 +28,59 @@ function begin() {
   return shown.signal;
 }
 
-function enter(given) {
+async function enter(given) {
   const who = { ...given, can: (scope) => given.operator || given.scopes.includes('admin') || given.scopes.includes(scope) };
-  showShell(app, { who, signal: begin(), onLeave: () => leave() });
+  const signal = begin();
+  present = who;
+  api.choose(null);
+  const onLeave = () => {
+    leave();
+    tabs.postMessage('left');
+  };
+  try {
+    await showShell(app, { who, signal, onLeave });
+  } catch (error) {
+    if (!signal.aborted) replace(app, failed(error, () => enter(given)));
+  }
 }
 
 function leave({ expired = false } = {}) {
+  present = null;
   api.choose(null);
   closeEvents({ forget: true });
-  showSignIn(app, { signal: begin(), expired, onEnter: enter });
+  const onEnter = (given) => {
+    enter(given);
+    tabs.postMessage('entered');
+  };
+  showSignIn(app, { signal: begin(), expired, onEnter });
+}
+
+async function lookAgain() {
+  const before = shown;
+  let now = null;
+  try {
+    now = await api.get('console/session');
+  } catch (error) {
+    if (error.status !== 401) return;
+  }
+  // Somebody signed in or out right here meanwhile; or nothing is new.
+  if (shown !== before || isSame(now, present)) return;
+  if (now) enter(now);
+  else leave({ expired: true });
+}
+
+function isSame(one, other) {
+  return one?.keyId === other?.keyId && one?.companyId === other?.companyId;
 }
 
 async function start() {
-  applyTheme();
-  await load('common', 'shell');
-  api.whenSignedOut(() => leave({ expired: true }));
+  try {
+    await load('common', 'shell');
+  } catch {
+    // There are no words yet to say it in.
+    setTimeout(start, AGAIN_MS);
+    return;
+  }
   try {
     enter(await api.get('console/session'));
   } catch (error) {
@@ -44,4 +89,9 @@ async function start() {
   }
 }
 
+applyTheme();
+api.whenSignedOut(() => leave({ expired: true }));
+tabs.onmessage = lookAgain;
+document.addEventListener('visibilitychange', () => { if (!document.hidden) lookAgain(); });
+onLive(() => { if (isLive()) lookAgain(); });
 start();
