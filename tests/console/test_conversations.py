@@ -298,6 +298,22 @@ async def test_a_conversation_is_begun(desk: Desk, company: Company) -> None:
     await expect(bubble(desk, "Seu pedido está pronto.")).to_be_visible()
 
 
+async def test_a_chat_that_is_not_there(desk: Desk, company: Company) -> None:
+    """Behind its address it is said so, on a phone's screen too, with the way back to the list."""
+    session = await link(company.client, name="Loja")
+    await desk.sign_in(company.key)
+    await desk.go("conversations", session, "ctc_nope")
+    missing = desk.page.get_by_role("alert").get_by_text(desk.words("conversations.missing.title"))
+    await expect(missing).to_be_visible()
+    await desk.check()
+    await desk.page.set_viewport_size({"width": 360, "height": 640})
+    await expect(missing).to_be_visible()
+    await desk.check()
+    await desk.page.get_by_role("alert").get_by_role("link", name=desk.words("conversations.back")).click()
+    await expect(desk.page.get_by_text(desk.words("conversations.empty.title"))).to_be_visible()
+    await expect(missing).to_have_count(0)
+
+
 async def test_groups_have_names(desk: Desk, company: Company) -> None:
     """Where it cannot be had, the end of its number; then WhatsApp's, which stays when the session is away again."""
     session = await link(company.client, name="Loja")

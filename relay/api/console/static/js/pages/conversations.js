@@ -16,7 +16,7 @@ import { t } from '../i18n.js';
 import { icon } from '../icons.js';
 import { pageHeader } from '../parts/header.js';
 import { empty, failed, loading } from '../parts/states.js';
-import { go, href } from '../routes.js';
+import { go, here, href } from '../routes.js';
 import { chatList } from './conversations/chat_list.js';
 import { Chats, idOf } from './conversations/chats.js';
 import { startChat } from './conversations/new_chat.js';
@@ -106,7 +106,9 @@ class ConversationsView {
     const [, key, at = null] = rest;
     this.wanted = `${id} ${key}`;
     this.at = at;
-    const chat = id && key ? await this.chats.find(id, key) : null;
+    let chat = null;
+    let failure = null;
+    if (id && key) await this.tried(async () => { chat = await this.chats.find(id, key); }, (error) => { failure = error; });
     const before = this.thread;
     // Somebody may have gone on to another meanwhile.
     if (this.signal.aborted || this.wanted !== `${id} ${key}`) return;
@@ -118,8 +120,9 @@ class ConversationsView {
     before?.leave.abort();
     this.thread = chat && this.makeThread(chat);
     if (chat) this.cameBy = href('conversations', id, key, at);
-    this.container.classList.toggle('chat-open', Boolean(chat));
-    replace(this.main, this.thread?.element ?? this.nothingOpen());
+    // On a phone the pane takes the list's place: it is there for what is said of a chat that is not.
+    this.container.classList.toggle('chat-open', Boolean(chat ?? key));
+    replace(this.main, this.thread?.element ?? (key ? this.notThere(failure) : this.nothingOpen()));
     this.draw();
     if (this.thread) await this.thread.load({ at });
     if (!focus) return;
@@ -230,6 +233,14 @@ class ConversationsView {
 
   nothingOpen() {
     return h('div', { class: 'nothing-open' }, empty({ icon: 'chat', title: t('conversations.choose') }));
+  }
+
+  /** The chat of an address: it is nowhere, or could not be asked for. */
+  notThere(failure) {
+    const back = h('a', { class: 'button', href: href('conversations', this.sessionId) }, icon('left'), t('conversations.back'));
+    return h('div', { class: 'nothing-open', role: failure ? null : 'alert' }, failure
+      ? [failed(failure, () => this.openChat(here())), back]
+      : empty({ icon: 'chat', title: t('conversations.missing.title'), text: t('conversations.missing.text'), action: back }));
   }
 
   async tried(work, onFailure = () => {}) {

@@ -6,7 +6,7 @@
                    └───── again(): the newest page, for what it does not; many events are one look
 
     chats.list                 [{…chat, key}], newest first; key: its name in addresses, which tells nobody's number
-    await chats.find(sessionId, key) → chat | null
+    await chats.find(sessionId, key) → chat | null; throws where it could not be asked for
     await chats.meet(messages)       → Map(idOf(message) → the chat that it is in, listed or not)
 */
 
@@ -136,14 +136,15 @@ export class Chats {
   async chatOf({ sessionId, chat, chatType, contactId, direction, senderName }) {
     if (chatType !== 'private') return chatAt({ sessionId, chat, chatType, name: null, contactId: null });
     const name = direction === 'inbound' ? senderName : null;
-    return (contactId && await this.find(sessionId, contactId)) || chatAt({ sessionId, chat, chatType, name, contactId });
+    return (contactId && await this.find(sessionId, contactId).catch(() => null)) || chatAt({ sessionId, chat, chatType, name, contactId });
   }
 
   async find(sessionId, key) {
     const known = [...this.list, ...this.met.values()].find((chat) => chat.sessionId === sessionId && chat.key === key);
     if (known || !key.startsWith('ctc_')) return known ?? null;
-    const contact = await api.get(`whatsapp/contacts/${encodeURIComponent(key)}`, {}, { signal: this.signal }).catch(() => null);
-    return contact && chatWith(contact);
+    const contact = await api.get(`whatsapp/contacts/${encodeURIComponent(key)}`, {}, { signal: this.signal })
+      .catch((error) => { if (error.status !== 404) throw error; });
+    return contact ? chatWith(contact) : null;
   }
 }
 
