@@ -19,8 +19,10 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ from relay.engines.engine import Entry, Linked, Outgoing, Signal
 from relay.engines.journal_file import Record, Writer
 from relay.engines.neonize import Account
 from relay.engines.transcode_job import Prepared
+from relay.engines.turns import Turns
 from relay.model import errors
 from relay.model.errors import Conflict, NotConnected, RelayError
 from relay.model.ids import SessionId
@@ -51,6 +54,44 @@ _LOCK_SECONDS = 6.0
 _LOCK_LOOK_SECONDS = 0.05
 
 
+class _Seat:
+    """An account that the host wants here, from the moment on in which it has said so."""
+
+    def __init__(self, wanted: Start) -> None:
+        self.wanted = wanted
+        self.account: Account | None = None
+        """From its turn on."""
+        self.lock = -1
+        """On the account's file, once it has one."""
+        self._given_up = threading.Event()
+        self._settled = threading.Event()
+
+    def give_up(self) -> None:
+        """Its start never begins, unless it has its turn already."""
+        self._given_up.set()
+
+    def is_given_up(self) -> bool:
+        return self._given_up.is_set()
+
+    def settle(self) -> None:
+        """Its start has had its turn, or will never have one; then nothing is left of it."""
+        if self.account is None:
+            self.release()
+        self._settled.set()
+
+    def wait_until_settled(self) -> None:
+        self._settled.wait()
+
+    def is_empty(self) -> bool:
+        """A start that failed before its turn."""
+        return self._settled.is_set() and self.account is None
+
+    def release(self) -> None:
+        if self.lock >= 0:
+            os.close(self.lock)
+            self.lock = -1
+
+
 class EngineProcess:
     """The accounts of this process, and its one socket to the host."""
 
@@ -61,11 +102,11 @@ class EngineProcess:
         self._readable.register(host, select.POLLIN)
         self._journal = journal
         self._library = Library()
-        self._accounts: dict[SessionId, tuple[Account, int]] = {}
-        """With the lock on its file."""
+        self._seats: dict[SessionId, _Seat] = {}
+        """Changed by the main thread alone, in the order of the host's words."""
         self._sending = threading.Lock()
         # The library's maps are not safe while an account begins or ends.
-        self._one_at_a_time = threading.Lock()
+        self._turns = Turns()
         self._uploads = threading.Semaphore(_UPLOADS_AT_ONCE)
         self._pool = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="call")
         self._grown = threading.Event()
@@ -77,12 +118,31 @@ class EngineProcess:
         threading.Thread(target=self._ring, daemon=True).start()
         while (packed := self._receive()) is not None:
             question = channel.decode_question(packed)
-            if isinstance(question, Ping):
-                self._until = time.monotonic() + question.lasts_seconds
-                self._tell(Answer(number=question.number))
-            else:
-                self._pool.submit(self._answer, question)
+            match question:
+                case Ping():
+                    self._until = time.monotonic() + question.lasts_seconds
+                    self._tell(Answer(number=question.number))
+                case Start():
+                    self._pool.submit(self._answer, question, partial(self._start, self._take_seat(question)))
+                case Stop():
+                    self._pool.submit(self._answer, question, partial(self._stop, self._leave_seat(question)))
+                case Call():
+                    self._pool.submit(self._answer, question, partial(self._call, question))
         self._say_farewell()
+
+    def _take_seat(self, wanted: Start) -> _Seat:
+        """Here and not on the pool: a stop that comes next must find it, however long the start has to wait."""
+        seat = self._seats.get(wanted.session_id)
+        if seat is None or seat.is_empty():
+            seat = self._seats[wanted.session_id] = _Seat(wanted)
+        return seat
+
+    def _leave_seat(self, question: Stop) -> _Seat | None:
+        seat = self._seats.pop(question.session_id, None)
+        if seat is not None:
+            seat.give_up()
+            self._turns.look_again()
+        return seat
 
     def _receive(self) -> bytes | None:
         head = self._receive_exactly(LENGTH.size)
@@ -129,8 +189,10 @@ class EngineProcess:
     def _say_farewell(self) -> None:
         """Nobody asks any more: what the library still holds goes into the journal, for the host that comes next."""
         threading.Timer(_FAREWELL_SECONDS, os._exit, [1]).start()
-        linked = [account for account, _held in list(self._accounts.values()) if not account.is_linking]
-        leaving = [threading.Thread(target=account.disconnect) for account in linked]
+        for seat in self._seats.values():
+            seat.give_up()
+        accounts = [seat.account for seat in self._seats.values() if seat.account is not None]
+        leaving = [threading.Thread(target=one.disconnect) for one in accounts if not one.is_linking]
         for thread in leaving:
             thread.start()
         for thread in leaving:
@@ -139,9 +201,9 @@ class EngineProcess:
 
     # --- questions ----------------------------------------------------------------------------------------------
 
-    def _answer(self, question: Start | Stop | Call) -> None:
+    def _answer(self, question: Start | Stop | Call, do: Callable[[], Any]) -> None:
         try:
-            result = self._do(question)
+            result = do()
             answer = Answer(number=question.number, result=msgspec.to_builtins(result))
         except RelayError as error:
             answer = Answer(
@@ -159,34 +221,35 @@ class EngineProcess:
             )
         self._tell(answer)
 
-    def _do(self, question: Start | Stop | Call) -> Any:
-        match question:
-            case Start():
-                self._start(question)
-            case Stop():
-                self._stop(question.session_id)
-            case Call():
-                return self._call(question)
-        return None
+    def _start(self, seat: _Seat) -> None:
+        wanted = seat.wanted
+        try:
+            # A process whose host was killed may still be writing down what it has; two in one file would spoil it.
+            seat.lock = take_lock(
+                Path(wanted.path).with_suffix(".lock"),
+                patience_seconds=_LOCK_SECONDS,
+                is_given_up=seat.is_given_up,
+            )
+            with self._turns.to_start(seat.is_given_up):
+                seat.account = Account(self._library, wanted, self)
+                seat.account.start()
+        finally:
+            seat.settle()
 
-    def _start(self, wanted: Start) -> None:
-        # A process whose host was killed may still be writing down what it has; two in one file would spoil it.
-        held = take_lock(Path(wanted.path).with_suffix(".lock"), patience_seconds=_LOCK_SECONDS)
-        with self._one_at_a_time:
-            account = Account(self._library, wanted, self)
-            self._accounts[wanted.session_id] = (account, held)
-            account.start()
-
-    def _stop(self, session_id: SessionId) -> None:
-        account, held = self._accounts.pop(session_id, (None, -1))
-        if account is not None:
-            account.disconnect()
-            with self._one_at_a_time:
-                account.stop()
-            os.close(held)
+    def _stop(self, seat: _Seat | None) -> None:
+        if seat is None:
+            return
+        # A start that still waits ends at once without having begun; one that has its turn comes to its first sign.
+        seat.wait_until_settled()
+        if seat.account is not None:
+            seat.account.disconnect()
+            with self._turns.to_stop():
+                seat.account.stop()
+            seat.release()
 
     def _call(self, call: Call) -> Any:
-        account, _held = self._accounts.get(call.session_id, (None, -1))
+        seat = self._seats.get(call.session_id)
+        account = None if seat is None else seat.account
         if account is None:
             raise NotConnected("The session is not connected.")
         if call.method != "send":
@@ -232,8 +295,12 @@ def _family(error: RelayError) -> str:
     return next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
 
 
-def take_lock(path: Path, *, patience_seconds: float) -> int:
-    """The descriptor that holds it. Raises Conflict when somebody else keeps it."""
+def _never() -> bool:
+    return False
+
+
+def take_lock(path: Path, *, patience_seconds: float, is_given_up: Callable[[], bool] = _never) -> int:
+    """The descriptor that holds it. Raises Conflict when somebody else keeps it; at once when it is given up."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     until = time.monotonic() + patience_seconds
     while fcntl is not None:
@@ -241,7 +308,7 @@ def take_lock(path: Path, *, patience_seconds: float) -> int:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             break
         except OSError:
-            if time.monotonic() > until:
+            if is_given_up() or time.monotonic() > until:
                 os.close(descriptor)
                 raise Conflict("Another process still works with this account.") from None
             time.sleep(_LOCK_LOOK_SECONDS)

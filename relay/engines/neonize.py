@@ -24,6 +24,7 @@ from relay.engines import convert
 from relay.engines import engine as says
 from relay.engines.binding import Code, Library, OnEvent, OnLog, OnText, Proxy, sized
 from relay.engines.channel import Start
+from relay.engines.dials import cut_dials
 from relay.engines.engine import Entry, Signal
 from relay.engines.jids import jid_of
 from relay.engines.neonize_calls import Calls
@@ -33,6 +34,8 @@ from relay.model.message import Party
 
 _FIRST_SIGN_SECONDS = 5.0
 """How long a start keeps the next one waiting; the library's maps are written in the first moments of it."""
+_DIAL_SECONDS = 0.5
+"""How long an account that is to leave WhatsApp waits for a dial that is under way."""
 _QUIET_SECONDS = 0.3
 _DRAIN_SECONDS = 5.0
 _FIRST_QR_SECONDS = 60
@@ -121,8 +124,18 @@ class Account:
         """Leave WhatsApp, and wait until what was on the way has come."""
         over, self._state = self._state is _State.OVER, _State.OVER
         if self._known and not over and not self._returned.is_set():
-            self._library.call("Disconnect", self.uuid)
+            self._disconnect()
             self._wait_until_quiet()
+
+    def _disconnect(self) -> None:
+        """The library waits for a dial that is under way, a first one or a later one: nobody else may wait as long."""
+        leaving = threading.Thread(target=self._library.call, args=("Disconnect", self.uuid), daemon=True)
+        leaving.start()
+        leaving.join(_DIAL_SECONDS)
+        while leaving.is_alive():
+            if self.wanted.proxy:
+                cut_dials(self.wanted.proxy)
+            leaving.join(_DIAL_SECONDS)
 
     def stop(self) -> None:
         """Give up what the library holds of it; after `disconnect`."""
