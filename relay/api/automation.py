@@ -1,6 +1,6 @@
 """Chats and their bot: how it stands in one, and keeping it quiet there or letting it speak again.
 
-pause ──► bot_chats, the agent's turn, the bot's queued answers, their events: one transaction ──► rung
+pause ──► bot_chats, the agent's turn, flows, the bot's queued answers, their events: one transaction ──► rung
 """
 
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ from relay.model.session import Session
 from relay.model.tenant import Scope
 from relay.replies.events import automation_event
 from relay.replies.situation import FlowState
-from relay.store import agent_turns, bot_chats, contacts, facts, outbox
+from relay.store import agent_turns, bot_chats, bot_states, contacts, facts, outbox
 from relay.store.bot_chats import BotChat, PauseReason
 from relay.store.pool import Connection
 
@@ -117,6 +117,7 @@ async def _pause(
         conn, tenant_id=session.tenant_id, session_id=session.id, chat=jid, until=until, reason="request"
     )
     await agent_turns.delete_turns(conn, [(session.id, jid)])
+    await bot_states.end_flows(conn, session.tenant_id, session.id, jid)
     cancelled = await bot_chats.cancel_answers(conn, session.id, jid)
     told = await _event(
         conn, session, jid, "automation.paused", at=now, data={"reason": "request", "until": until}

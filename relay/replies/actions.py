@@ -7,6 +7,7 @@ flow, goto ─► Go     agent, handoff, pause ─► the chat     stop, continu
 from collections.abc import Generator, Sequence
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 from msgspec import Struct, structs
 
@@ -180,8 +181,10 @@ class Run:
 
     def pause(self, seconds: float, *, reason: str = "rule") -> None:
         until = self.situation.now + timedelta(seconds=seconds)
-        self.outcome.pause_until, self.outcome.resume, self.outcome.stop_agent = until, False, True
-        self.outcome.events.append(Emitted(type="automation.paused", data={"reason": reason, "until": until}))
+        outcome = self.outcome
+        outcome.pause_until, outcome.resume, outcome.stop_agent, outcome.end_flow = until, False, True, True
+        outcome.flow = None
+        outcome.events.append(Emitted(type="automation.paused", data={"reason": reason, "until": until}))
 
     def hand_off(self, given: schema.HandoffAction | None = None) -> None:
         """A person is wanted: the bot says no more once its words are out."""
@@ -252,7 +255,7 @@ class Run:
                 headers={name: self.render(value) for name, value in given.headers.items()},
                 body=self.render_all(given.body),
                 timeout_seconds=given.timeout,
-                key=f"{self.situation.message.id}-{self.cause.rule or self.cause.step}-{self._calls}",
+                key=self._call_key(),
             )
         # For templates, so in a word of Python's own.
         error = None if answer.error is None else str(answer.error)
@@ -266,6 +269,12 @@ class Run:
         if given.otherwise is None:
             return None
         return (yield from self.do(given.otherwise)) or Ends()
+
+    def _call_key(self) -> str:
+        """The same however often the message is decided on; another for each call, whichever sets' rules make them."""
+        # A file's name may have any letters, a header not.
+        rules = quote(self.compiled.key, safe=":")
+        return f"{self.situation.message.id}-{rules}/{self.cause.rule or self.cause.step}-{self._calls}"
 
     def _ask_plugin(self, given: str | schema.PluginAction) -> Generator[Need, Any, Ends | None]:
         if isinstance(given, str):

@@ -15,7 +15,7 @@ from relay.model.event import Event
 from relay.model.ids import ContactId, MessageId, SessionId, TenantId, new_message_id
 from relay.replies.events import automation_event
 from relay.replies.matching.text import digest_of
-from relay.replies.outcome import Cause, Outcome, Planned
+from relay.replies.outcome import Cause, Outcome, Planned, times_of
 from relay.replies.situation import Situation
 from relay.store import agent_turns, bot_chats, bot_states, facts, outbox, outgoing, shadow_decisions
 from relay.store.agent_turns import NewTurn
@@ -59,6 +59,8 @@ async def write(conn: Connection, answered: Sequence[Answered]) -> Rung:
         events += await _change_chat(conn, one)
     await _change_turns(conn, answered, rung)
     await bot_states.change_contacts(conn, [change for one in answered for change in _contact_change(one)])
+    for one in answered:
+        await _end_flows(conn, one)
     await shadow_decisions.insert_decisions(conn, [row for one in answered for row in _shadow(one)])
     for one in answered:
         if one.outcome.takeover:
@@ -88,7 +90,11 @@ def said_of(
 ) -> ChatSaid:
     """One answer, however many messages it has: they share an instant."""
     texts = [str(planned.content.get("text") or planned.content.get("caption") or "") for planned in messages]
-    said = [[now.timestamp(), digest_of(text) if text else ""] for text in texts]
+    digests = [digest_of(text) if text else "" for text in texts]
+    said = [
+        [now.timestamp(), digest, times.out_at.timestamp()]
+        for digest, times in zip(digests, times_of(messages, now), strict=True)
+    ]
     return ChatSaid(tenant_id=tenant_id, session_id=session_id, chat=chat, said=said)
 
 
@@ -113,6 +119,13 @@ async def _change_chat(conn: Connection, one: Answered) -> list[Event]:
     ):
         return [_event(one, "automation.resumed", {})]
     return []
+
+
+async def _end_flows(conn: Connection, one: Answered) -> None:
+    """Where the chat is paused, of everybody in it: a group's others, and whom the owner has answered."""
+    message, outcome = one.situation.message, one.outcome
+    if outcome.pause_until is not None and outcome.flow is None:
+        await bot_states.end_flows(conn, message.tenant_id, message.session_id, message.chat)
 
 
 async def _change_turns(conn: Connection, answered: Sequence[Answered], rung: Rung) -> None:
@@ -257,17 +270,12 @@ def accepted_of(
 ) -> list[Accepted]:
     """Rows to be queued, in order; `task` is what they answer."""
     made: list[Accepted] = []
-    last, ready_at = MessageId(""), now
-    due_at: datetime | None = None
-    for number, one in enumerate(planned):
+    last = MessageId("")
+    for number, (one, times) in enumerate(zip(planned, times_of(planned, now), strict=True)):
         # A chat is sent in the order of its ids, and two that are made in one microsecond have none.
         while (message_id := new_message_id()) <= last:
             pass
         last = message_id
-        if one.wait_seconds:
-            # After the one before it, which may have been typed meanwhile.
-            due_at = ready_at = ready_at + timedelta(seconds=one.wait_seconds)
-        ready_at += timedelta(seconds=one.typing_seconds)
         made.append(
             Accepted(
                 id=message_id,
@@ -285,7 +293,7 @@ def accepted_of(
                 answers=task,
                 answer_number=number,
                 typing_seconds=one.typing_seconds,
-                due_at=due_at,
+                due_at=times.due_at,
             )
         )
     return made

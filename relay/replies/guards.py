@@ -8,9 +8,12 @@ from datetime import timedelta
 from relay.replies.matching.text import digest_of
 from relay.replies.outcome import Note
 from relay.replies.said import said
-from relay.replies.situation import Situation
+from relay.replies.situation import Said, Situation
 
-_ECHO_SECONDS = 5.0
+_ECHO_SECONDS = 8.0
+"""After the words go out: five, and what they may have waited for in the queue."""
+_EARLY_SECONDS = 1.0
+"""Clocks of two machines."""
 _MINUTE, _HOUR = 60.0, 3600.0
 
 
@@ -38,7 +41,7 @@ def _find_loop(situation: Situation) -> Note | None:
     """Two bots that answer each other say the same again, or too much."""
     now, before, settings = situation.now.timestamp(), situation.chat.said, situation.settings
     digest = digest_of(situation.message.text) if situation.message.text else ""
-    if digest and any(one.digest == digest and now - one.at <= _ECHO_SECONDS for one in before):
+    if digest and any(one.digest == digest and _is_just_out(one, now) for one in before):
         return _note("echo", said("It repeats what the bot has just said: another bot's echo."))
     # The messages of one answer were said at one instant.
     last_minute = {one.at for one in before if now - one.at < _MINUTE}
@@ -54,6 +57,10 @@ def _find_loop(situation: Situation) -> Note | None:
             "cap", said("The bot has answered {count} times in this chat within an hour.", count=count)
         )
     return None
+
+
+def _is_just_out(one: Said, now: float) -> bool:
+    return -_EARLY_SECONDS <= now - max(one.at, one.out_at) <= _ECHO_SECONDS
 
 
 def _note(code: str, detail: str) -> Note:

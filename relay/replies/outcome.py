@@ -5,8 +5,8 @@
 A decision is a generator that touches nothing: whoever drives it does what it needs, and writes what it came to.
 """
 
-from collections.abc import Generator, Iterable
-from datetime import datetime
+from collections.abc import Generator, Iterable, Iterator
+from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct, field, structs
@@ -39,6 +39,24 @@ class Planned(Struct, frozen=True, kw_only=True):
     wait_seconds: float = 0
     """After the one before it."""
     cause: Cause
+
+
+class Times(Struct, frozen=True):
+    due_at: datetime | None
+    """Not sent, nor typed, before; None: at once."""
+    out_at: datetime
+    """Sent, where nothing stands before it in the queue."""
+
+
+def times_of(messages: Iterable[Planned], now: datetime) -> Iterator[Times]:
+    """When each of an answer's messages goes out."""
+    due_at, out_at = None, now
+    for one in messages:
+        if one.wait_seconds:
+            # After the one before it, which may have been typed meanwhile.
+            due_at = out_at = out_at + timedelta(seconds=one.wait_seconds)
+        out_at += timedelta(seconds=one.typing_seconds)
+        yield Times(due_at, out_at)
 
 
 class AgentTurn(Struct, frozen=True, kw_only=True):

@@ -78,9 +78,11 @@ class Said(Struct, frozen=True, kw_only=True, array_like=True):
     """One answer of the bot's. Stored as JSON."""
 
     at: float
-    """Unix time."""
+    """When it was decided on, in unix time."""
     digest: str
     """Of the text, see `digest_of`; "" where there was none."""
+    out_at: float = 0.0
+    """When it goes out, after what it waits and is typed for; 0 in what was stored without."""
 
 
 class ChatState(Struct, frozen=True, kw_only=True):

@@ -67,7 +67,7 @@ def _flow(row: TaskRow, now: datetime) -> FlowState | None:
 
 
 def _chat(row: TaskRow, stamp: float) -> ChatState:
-    said = (Said(at=one[0], digest=one[1]) for one in row.said or ())
+    said = msgspec.convert(row.said or [], list[Said])
     lately = sorted((one for one in said if stamp - one.at < _SAID_SECONDS), key=lambda one: one.at)
     return ChatState(paused_until=row.paused_until, said=tuple(lately), agent=row.agent)
 

@@ -197,11 +197,12 @@ class SlowLane:
                 forgotten=fresh.forgotten,
             )
             rung = None
-            if outcome.resume or find_guard(fresh.situation) is None:
+            wanted = rows[0].automation and rows[0].revoked_at is None
+            if wanted and (outcome.resume or find_guard(fresh.situation) is None):
                 rung = await write(conn, [answered])
             await reply_tasks.delete_tasks(conn, [pending.message_id], claim=pending.claim)
         if rung is None:
-            # A person has answered meanwhile, or the bot was paused.
+            # A person has answered meanwhile, or the bot was paused or switched off, or the message was deleted.
             log.debug("reply.withdrawn", extra={"id": pending.message_id})
             return
         rung.ring(self._doorbell)

@@ -28,6 +28,7 @@ from relay.replies.outcome import (
     Need,
     Outcome,
     PluginAnswer,
+    times_of,
 )
 from relay.replies.said import said
 from relay.replies.situation import ChatState, Contact, FlowState, Incoming, Said, Situation
@@ -183,7 +184,10 @@ def _after(state: TrialState, situation: Situation, outcome: Outcome) -> TrialSt
         flow = situation.contact.flow
     paused = None if outcome.resume else outcome.pause_until or state.paused_until
     now = situation.now.timestamp()
-    new = [Said(at=now, digest=digest_of(message.content.get("text", ""))) for message in outcome.messages]
+    new = [
+        Said(at=now, digest=digest_of(message.content.get("text", "")), out_at=times.out_at.timestamp())
+        for message, times in zip(outcome.messages, times_of(outcome.messages, situation.now), strict=True)
+    ]
     return TrialState(
         vars=contact.vars,
         tags=sorted(contact.tags),

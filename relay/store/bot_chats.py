@@ -45,7 +45,7 @@ _GET = """
 
 async def get_chat(conn: Connection, tenant_id: TenantId, session_id: SessionId, chat: str) -> BotChat:
     [row] = await conn.fetch(_GET, tenant_id, session_id, chat)
-    return BotChat(**{**row, "said": [(at, digest) for at, digest in row["said"]]})
+    return BotChat(**{**row, "said": [(one[0], one[1]) for one in row["said"]]})
 
 
 _PAUSE = """

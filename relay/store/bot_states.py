@@ -17,7 +17,7 @@ class ChatSaid(Struct, frozen=True, kw_only=True):
     session_id: SessionId
     chat: str
     said: list[Any]
-    """[[unix time, digest], …]"""
+    """[[unix time, digest, unix time when it goes out], …]"""
 
 
 _ADD_SAID = """

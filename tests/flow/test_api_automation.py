@@ -135,7 +135,7 @@ async def test_a_flow_that_is_over_is_not_shown(alone: Caller, pool: Pool) -> No
 
 
 async def test_pausing_takes_back_what_the_bot_was_about_to_say(alone: Caller, pool: Pool) -> None:
-    """Its queued answers in this chat are cancelled, the agent's turn is gone; other chats and people are left alone."""
+    """Its queued answers in this chat are cancelled, the agent's turn and the flow are gone; other chats and people are left alone."""
     await meet(pool, alone)
     answer = await queue(pool, alone)
     others = [await queue(pool, alone, chat=PEDRO_CHAT)]
@@ -145,6 +145,7 @@ async def test_pausing_takes_back_what_the_bot_was_about_to_say(alone: Caller, p
     changed = await change(alone, "pause", MARIA)
     assert (changed["pausedUntil"], changed["pausedReason"], changed["agent"]) == (until, "request", None)
     assert await read(alone) == changed
+    assert (changed["flow"], changed["step"]) == (None, None)
     status = {
         row["id"]: (row["status"], row["error"])
         for row in await pool.fetch("SELECT * FROM whatsapp_messages")

@@ -13,7 +13,7 @@ from msgspec import structs
 from relay.model.message import Party
 from relay.replies import answers, responder
 from relay.replies.decide import decide
-from relay.replies.outcome import HttpAnswer
+from relay.replies.outcome import HttpAnswer, HttpCall
 from relay.store import bot_contacts, bot_states, reply_tasks
 from relay.store.pool import Pool
 from tests.accounts import add_session
@@ -28,11 +28,12 @@ MENU = """
     version: 1
     rules:
       - {id: menu, when: {keyword: menu, chats: any}, do: [{flow: menu}]}
-      - {id: quiet, interrupts: true, when: {keyword: quiet}, do: [{pause: 1m}]}
+      - {id: quiet, interrupts: true, when: {keyword: quiet, chats: any}, do: [{pause: 1m}]}
     flows:
       menu:
         steps: [{id: name, ask: Your name?, capture: name}, {do: [{reply: "Hi, {{ vars.name }}!"}]}]
 """
+_DELETE_MESSAGE = "UPDATE whatsapp_messages SET revoked_at = now() WHERE session_id = $1"
 _SWITCH_OFF = "UPDATE whatsapp_sessions SET automation = false WHERE id = $1"
 OWNER = Party(pn="5511888880000")
 
@@ -276,6 +277,24 @@ async def test_two_bots_stop(bot: Bot) -> None:
     assert await bot.answers("h") == ["Recebi: h"]
 
 
+@pytest.mark.parametrize("action", ["typing", "wait"])
+async def test_an_echo_of_words_that_took_a_while_is_one(bot: Bot, action: str) -> None:
+    """What was typed, or held back, for twenty seconds comes back after twenty-one; before, a person has said the same."""
+    await bot.obeys(
+        f"""
+        version: 1
+        rules: [{{id: any, when: {{always: true}}, do: [{{{action}: 20s}}, {{reply: Não entendi.}}]}}]
+        """
+    )
+    assert await bot.answers("oi") == ["Não entendi."]
+    bot.passes(seconds=10)
+    assert await bot.answers("não entendi") == ["Não entendi."]
+    bot.passes(seconds=21)
+    assert await bot.answers("não entendi.") == []
+    bot.passes(seconds=10)
+    assert await bot.answers("não entendi.") == ["Não entendi."]
+
+
 async def test_what_arrives_late_is_answered_within_five_minutes(bot: Bot) -> None:
     await bot.obeys(HELLO)
     late = bot.now - timedelta(minutes=4)
@@ -307,6 +326,26 @@ async def test_a_flow_remembers_where_it_is(bot: Bot) -> None:
     assert contact["vars"]["choice"]["value"] == "2)"
     assert await bot.answers("não") == ["Vendas de 2)"]
     assert (await bot.contact())["flows"] == {}
+
+
+async def test_a_rules_pause_ends_the_flow(bot: Bot) -> None:
+    """Once the pause is over the next message is no answer to a question of before."""
+    await bot.obeys(MENU)
+    await bot.answers("menu")
+    assert await bot.answers("quiet") == []
+    assert (await bot.contact())["flows"] == {}
+    bot.passes(minutes=2)
+    assert await bot.answers("Maria") == []
+
+
+async def test_a_pause_of_a_group_ends_everybodys_flow(bot: Bot) -> None:
+    """Whoever's message it was that paused the bot."""
+    await bot.obeys(MENU)
+    group = "120363000000000001@g.us"
+    await bot.answers("menu", chat=group)
+    await bot.answers("quiet", chat=group, sender=Party(pn="5511999990002"))
+    rows = await bot.pool.fetch("SELECT flows FROM bot_contacts")
+    assert [row["flows"] for row in rows] == [{}] * len(rows)
 
 
 async def test_an_expired_flow_is_over(bot: Bot) -> None:
@@ -361,6 +400,41 @@ async def test_a_person_who_answers_during_a_call_has_the_word(bot: Bot) -> None
     bot.needs.http = person_first
     assert await bot.answers("oi") == []
     assert len(await bot.tasks()) == 1
+
+
+@pytest.mark.parametrize("change", ["_SWITCH_OFF", "_DELETE_MESSAGE"])
+async def test_a_bot_switched_off_during_a_call_says_nothing(bot: Bot, change: str) -> None:
+    """Nor does it answer a message that was deleted meanwhile; the task is done."""
+    await bot.obeys(
+        """
+        version: 1
+        rules: [{id: call, when: {always: true}, do: [{http: {url: "https://shop.example.com/"}}, {reply: "Pronto"}]}]
+        """
+    )
+
+    async def changed_first(_: Any) -> HttpAnswer:
+        await bot.pool.execute(globals()[change], bot.account[1])
+        return HttpAnswer(status=200)
+
+    bot.needs.http = changed_first
+    assert await bot.answers("oi") == []
+    assert await bot.tasks() == []
+
+
+async def test_each_sets_calls_have_keys_of_their_own(bot: Bot) -> None:
+    """Of rules with the same id, in two sets, which both see one message; tried again, a call has the same key."""
+    call = """
+        version: 1
+        rules:
+          - {id: lookup, when: {always: true}, do: [{http: {url: "https://shop.example.com/"}}, {continue: true}]}
+        """
+    await bot.obeys(call, name="orders")
+    await bot.obeys(call, name="stock")
+    await bot.answers("oi")
+    first, second = (need.key for need in bot.needs.asked if isinstance(need, HttpCall))
+    assert first != second
+    assert first.startswith("msg_")
+    assert first.endswith("-own:orders/lookup-1")
 
 
 async def test_a_lost_lease_ends_a_slow_decision(bot: Bot) -> None:
