@@ -117,6 +117,7 @@ def test_stop_words_are_whole_messages() -> None:
     assert is_stopped([told("Oi"), told(" NÃO ")], ["nao"])
     assert not is_stopped([told("nao quero")], ["nao"])
     assert not is_stopped([told("")], [])
+    assert is_stopped([told("Parar!", in_group=True)], ["parar!"])
 
 
 def test_a_prompt_is_a_template() -> None:

@@ -136,7 +136,7 @@ def tokens_of(text: str) -> int:
 def is_stopped(messages: Iterable[ToldMessage], words: Sequence[str]) -> bool:
     """Whether one of the messages is a stop word."""
     stops = {fold(word) for word in words}
-    return bool(stops) and any(fold(text_of(message)) in stops for message in messages)
+    return bool(stops) and any(fold(words_of(message.type, message.content)) in stops for message in messages)
 
 
 def text_of(message: ToldMessage) -> str:
