@@ -161,7 +161,7 @@ class Reply(Section, frozen=True, kw_only=True):
 class AgentAction(Section, frozen=True, kw_only=True):
     name: str
     debounce: Duration = Duration(4)
-    """Messages that follow each other so quickly become one question."""
+    """Messages that follow each other so quickly become one question; at most 1m."""
     fallback: Text | None = None
     """Sent where the agent fails; without one, the agent's own."""
 

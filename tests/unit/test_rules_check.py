@@ -81,7 +81,7 @@ def test_what_is_right_is_taken() -> None:
         ("{goto: other}", "{goto: nowhere}", 18, "flows.menu.steps[0].match.2[1].goto", "no step or flow"),
         ("typing: 2s", "typing: 61s", 11, "rules[0].do[0].typing", "more than 60s"),
         ("typing: 2s", "wait: 11m", 11, "rules[0].do[0].wait", "more than 10m"),
-        ("typing: 2s", "agent: {name: a, debounce: 1h}", 11, "rules[0].do[0].agent.debounce", "more than 10m"),
+        ("typing: 2s", "agent: {name: a, debounce: 61s}", 11, "rules[0].do[0].agent.debounce", "more than 1m"),
         ('url: "{{ vars.base }}/orders"', "url: ftp://x", 13, "rules[0].do[2].http.url", "no address"),
         ('url: "{{ vars.base }}/orders"', "url: 'http://['", 13, "rules[0].do[2].http.url", "no address"),
         ('url: "{{ vars.base }}/orders"', "url: https://x, timeout: 5m", 13, "rules[0].do[2].http.timeout", "at most 30s"),

@@ -23,6 +23,7 @@ Fault: TypeAlias = tuple[Path, str]
 
 _WAIT_MOST_SECONDS = 600
 _TYPING_MOST_SECONDS = 60
+_DEBOUNCE_MOST_SECONDS = 60
 _HTTP_MOST_SECONDS = 30
 _YEARS = range(1970, 2200)
 _STATUSES = range(100, 600)
@@ -131,8 +132,8 @@ def _(part: schema.Action, _rule_set: schema.RuleSet) -> Iterator[Fault]:
 
 @_faults_of.register
 def _(part: schema.AgentAction, _rule_set: schema.RuleSet) -> Iterator[Fault]:
-    if part.debounce > _WAIT_MOST_SECONDS:
-        yield ("debounce",), said("is more than {most}.", most="10m")
+    if part.debounce > _DEBOUNCE_MOST_SECONDS:
+        yield ("debounce",), said("is more than {most}.", most="1m")
 
 
 @_faults_of.register
