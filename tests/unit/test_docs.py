@@ -352,6 +352,7 @@ def test_examples_of_session_events_have_the_fields_that_are_sent() -> None:
         tenant_id=TenantId("ten_1"),
         engine="sandbox",
         wanted="up",
+        wanted_at=AT,
         logout=False,
         request=1,
         status=SessionStatus.CONNECTING,
