@@ -103,7 +103,7 @@ def raw(body: bytes, *, content_type: str = "application/json", code: int = 200)
     return behave
 
 
-def hang(until: asyncio.Event | None = None, *, then: str = "Olá!") -> Behaviour:
+def hang(until: asyncio.Event | None = None, *, then: str | Behaviour = "Olá!") -> Behaviour:
     """It keeps the caller waiting until `until` is set, or for ever."""
 
     async def behave(server: ModelServer, request: web.Request, body: Any) -> web.StreamResponse:
@@ -113,7 +113,7 @@ def hang(until: asyncio.Event | None = None, *, then: str = "Olá!") -> Behaviou
         except asyncio.CancelledError:
             server.gave_up.set()
             raise
-        return await text(then)(server, request, body)
+        return await (text(then) if isinstance(then, str) else then)(server, request, body)
 
     return behave
 

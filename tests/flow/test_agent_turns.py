@@ -12,7 +12,7 @@ from relay.store import agent_turns, bot_chats
 from relay.store.pool import Pool
 from tests.accounts import MARIA_CHAT
 from tests.agents_desk import AgentsDesk
-from tests.model_server import ModelServer, hang, serve_model, text
+from tests.model_server import ModelServer, hang, serve_model, text, tool
 
 
 @pytest.fixture
@@ -106,6 +106,61 @@ async def test_a_chat_that_was_paused_meanwhile(desk: AgentsDesk, model: ModelSe
                 until=until,
                 reason="request",
             )
+        go_on.set()
+        await turns.finish()
+    assert (await desk.said(account), await desk.turns_left()) == ([], 0)
+
+
+@pytest.mark.parametrize("handoff", [False, True], ids=["answer", "handoff"])
+async def test_a_stop_word_during_the_call(desk: AgentsDesk, model: ModelServer, handoff: bool) -> None:
+    """Nothing is said to what was asked before it, nor to what is written after it; nobody is called."""
+    account = await desk.add_account()
+    await desk.add_agent(account, baseUrl=model.url, stopWords=["parar"])
+    await desk.write(account, "Uma pergunta", fallback="Já volto.")
+    go_on = asyncio.Event()
+    model.will(hang(go_on, then=tool("handoff", saying="Um momento.") if handoff else "Olá!"))
+    async with desk.responder() as turns:
+        await begin(turns, model)
+        await desk.write(account, "PARAR")
+        await desk.write(account, "Alô?")
+        go_on.set()
+        await turns.finish()
+    assert (await desk.said(account), await desk.turns_left()) == ([], 0)
+    assert await desk.events("automation.handoff") == []
+
+
+async def test_automation_that_goes_off_during_the_call(desk: AgentsDesk, model: ModelServer) -> None:
+    """The bot says nothing more, calls nobody, and what was written since is not asked."""
+    account = await desk.add_account()
+    await desk.add_agent(account, baseUrl=model.url)
+    await desk.write(account)
+    go_on = asyncio.Event()
+    model.will(hang(go_on, then=tool("handoff", saying="Um momento.")))
+    async with desk.responder() as turns:
+        await begin(turns, model)
+        await desk.write(account, "Alô?")
+        await desk.pool.execute("UPDATE whatsapp_sessions SET automation = false")
+        go_on.set()
+        await turns.finish()
+    assert (await desk.said(account), await desk.turns_left()) == ([], 0)
+    assert await desk.events("automation.handoff") == []
+
+
+async def test_a_contact_who_is_ignored_by_the_time_of_the_answer(
+    desk: AgentsDesk, model: ModelServer
+) -> None:
+    """Nothing is said to them; somebody else is answered."""
+    account = await desk.add_account()
+    await desk.add_agent(account, baseUrl=model.url)
+    await desk.write(account)
+    go_on = asyncio.Event()
+    model.will(hang(go_on))
+    async with desk.responder() as turns:
+        await begin(turns, model)
+        await desk.pool.execute(
+            "INSERT INTO bot_contacts (contact_id, session_id, tenant_id, ignored) "
+            "SELECT id, session_id, tenant_id, true FROM whatsapp_contacts"
+        )
         go_on.set()
         await turns.finish()
     assert (await desk.said(account), await desk.turns_left()) == ([], 0)

@@ -278,6 +278,12 @@ async def test_the_model_wants_a_person(desk: AgentsDesk, model: ModelServer, st
     account = await desk.add_account()
     await desk.add_agent(account, baseUrl=model.url, stream=stream)
     asked = await desk.write(account, "Quero reclamar")
+    elsewhere = {"558855@g.us": {"flow": "order"}}
+    await desk.pool.execute(
+        "INSERT INTO bot_contacts (contact_id, session_id, tenant_id, flows) "
+        "SELECT id, session_id, tenant_id, $1 FROM whatsapp_contacts",
+        {MARIA_CHAT: {"flow": "menu"}, **elsewhere},
+    )
     model.will(tool("handoff", saying="Vou chamar alguém.", reason="A complaint"))
     await desk.answer()
     assert await desk.said(account) == ["Vou chamar alguém."]
@@ -287,6 +293,8 @@ async def test_the_model_wants_a_person(desk: AgentsDesk, model: ModelServer, st
     paused = await desk.pool.fetchrow("SELECT paused_reason, paused_until > now() AS holds FROM bot_chats")
     assert paused is not None
     assert (paused["paused_reason"], paused["holds"]) == ("handoff", True)
+    # The flow of this chat is over, too.
+    assert await desk.pool.fetchval("SELECT flows FROM bot_contacts") == elsewhere
     [call] = await desk.calls(account)
     assert call.outcome == "handoff"
     # Whatever still comes of an agent in this chat is not said.
@@ -409,6 +417,19 @@ async def test_an_agent_that_is_not_there(desk: AgentsDesk, model: ModelServer) 
     await desk.write(account, fallback="Até já.")
     await desk.answer()
     assert (model.received, await desk.said(account)) == ([], ["Já volto.", "Até já."])
+
+
+async def test_a_contact_who_is_ignored_is_not_asked_for(desk: AgentsDesk, model: ModelServer) -> None:
+    """Who became it between the question and the call costs nothing."""
+    account = await desk.add_account()
+    await desk.add_agent(account, baseUrl=model.url)
+    await desk.write(account, fallback="Já volto.")
+    await desk.pool.execute(
+        "INSERT INTO bot_contacts (contact_id, session_id, tenant_id, ignored) "
+        "SELECT id, session_id, tenant_id, true FROM whatsapp_contacts"
+    )
+    await desk.answer()
+    assert (model.received, await desk.said(account), await desk.turns_left()) == ([], [], 0)
 
 
 async def test_a_session_without_automation_says_nothing(desk: AgentsDesk, model: ModelServer) -> None:

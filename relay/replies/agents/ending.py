@@ -1,6 +1,6 @@
 """The end of a turn, in one transaction: what is said is queued, the turn is gone, or becomes the next one.
 
-bot_chats locked ─► the turn locked by its claim (gone: nothing is written) ─► messages ─► handoff ─► turn ended
+bot_chats locked ─► the turn locked by its claim (gone: nothing is written; a stop word since: it ends) ─► messages ─► handoff ─► turn ended
 """
 
 from collections.abc import Sequence
@@ -9,13 +9,15 @@ from datetime import datetime, timedelta
 from msgspec import structs
 
 from relay.model.agent import CallOutcome
+from relay.model.ids import MessageId
 from relay.replies import answers
 from relay.replies.agents.caller import Asked
 from relay.replies.agents.preparing import Prepared
+from relay.replies.agents.question import is_stopped
 from relay.replies.agents.speech import Spoken, plan
 from relay.replies.events import automation_event
 from relay.replies.outcome import Cause, Planned
-from relay.store import agent_turns, bot_chats, bot_states, outbox
+from relay.store import agent_questions, agent_turns, bot_chats, bot_states, outbox
 from relay.store.agent_turns import ClaimedTurn
 from relay.store.doorbell import Channel
 from relay.store.pool import Connection
@@ -39,13 +41,16 @@ async def write_answer(
     held = await agent_turns.lock_turn(conn, turn)
     if held is None:
         return set()
+    rest = [message_id for message_id in held if message_id not in turn.message_ids]
+    if await _is_stopped(conn, turn, prepared, rest):
+        await agent_turns.end_turn(conn, turn, [])
+        return set()
     said = await _say(conn, turn, planned, now)
     channels: set[Channel] = {"outgoing"} if said and planned else set()
     quiet = not said
     if said and asked is not None and asked.speech.handoff:
         channels |= await _hand_off(conn, turn, prepared, note=asked.speech.note, now=now)
         quiet = True
-    rest = [message_id for message_id in held if message_id not in turn.message_ids]
     await agent_turns.end_turn(conn, turn, [] if quiet else rest)
     return channels
 
@@ -75,6 +80,16 @@ def _is_lost(asked: Asked, kind: str) -> bool:
     return asked.failed or (kind == "openai" and asked.call.outcome is CallOutcome.EMPTY)
 
 
+async def _is_stopped(
+    conn: Connection, turn: ClaimedTurn, prepared: Prepared, rest: Sequence[MessageId]
+) -> bool:
+    """Whether one of the messages that arrived during the call is a stop word."""
+    words = prepared.opened.agent.settings.stop_words if prepared.opened is not None else ()
+    if not words or not rest:
+        return False
+    return is_stopped(await agent_questions.list_asked(conn, turn.tenant_id, rest), words)
+
+
 async def _say(conn: Connection, turn: ClaimedTurn, planned: Sequence[Planned], now: datetime) -> bool:
     """False where the bot may not speak in the chat any more."""
     return await answers.say(
@@ -85,6 +100,7 @@ async def _say(conn: Connection, turn: ClaimedTurn, planned: Sequence[Planned], 
         task=turn.id,
         messages=planned,
         now=now,
+        contact_id=turn.contact_id,
     )
 
 
@@ -96,7 +112,7 @@ async def _hand_off(
     note: str | None,
     now: datetime,
 ) -> set[Channel]:
-    """A person is wanted: the bot keeps quiet in the chat, and an event says so."""
+    """A person is wanted: the bot keeps quiet in the chat, its flow is over, and an event says so."""
     cause = _cause_of(turn)
     until = now + timedelta(seconds=prepared.session.bot.pause_seconds)
     await bot_chats.pause_chat(
@@ -107,6 +123,7 @@ async def _hand_off(
         until=until,
         reason="handoff",
     )
+    await bot_states.end_flows(conn, turn.tenant_id, turn.session_id, turn.chat)
     event = automation_event(
         "automation.handoff",
         at=now,

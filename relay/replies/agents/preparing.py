@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from relay.replies.agents.files import any_awaited
 from relay.replies.agents.question import Question, is_stopped, load_question
-from relay.store import agent_questions, agent_turns, agents
+from relay.store import agent_questions, agent_turns, agents, bot_states
 from relay.store.agent_questions import AskedSession
 from relay.store.agent_turns import ClaimedTurn
 from relay.store.agents import OpenedAgent
@@ -30,7 +30,9 @@ class Prepared(Struct, frozen=True, kw_only=True):
 async def prepare(conn: Connection, vault: Vault, turn: ClaimedTurn, *, now: datetime) -> Prepared | None:
     """None where there is nothing to answer (the turn is ended), or not yet (it is given back)."""
     session = await agent_questions.find_session(conn, turn.tenant_id, turn.session_id)
-    if session is None or not session.automation:
+    if session is None or not await bot_states.may_speak(
+        conn, turn.tenant_id, turn.session_id, turn.contact_id
+    ):
         await _drop(conn, turn)
         return None
     opened = await _find_agent(conn, vault, turn)
