@@ -25,12 +25,15 @@ from relay.model.errors import InvalidInput, NotSupported
 from relay.model.ids import SessionId, TenantId, new_session_id
 from relay.model.session import BotSettings, Session, SessionLimits, SessionStatus
 from relay.model.tenant import Scope
-from relay.store import sessions, tenants
+from relay.store import bot_chats, facts, outbox, sessions, tenants
+from relay.store.doorbell import Channel
 from relay.store.pool import Connection
 
 _ENGINES = ("neonize", "sandbox")
 _QR_SECONDS = 1.0
 _STOP_SECONDS = 5.0
+_SILENCED: tuple[Channel, ...] = ("messages", "outgoing", "events", "deliveries")
+"""Rung where a bot's answers were taken back."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Amount = Annotated[int, Meta(ge=0, le=1_000_000)]
@@ -177,8 +180,19 @@ async def update_session(
             change_proxy=data.proxy is not UNSET,
             sealed_proxy=await _seal_proxy(services, conn, before.tenant_id, before.id, proxy),
         )
+        silenced = data.automation is False and await _take_answers_back(services, conn, session.id)
     services.doorbell.ring("sessions")
+    if silenced:
+        for channel in _SILENCED:
+            services.doorbell.ring(channel)
     return session_out(session)
+
+
+async def _take_answers_back(services: Services, conn: Connection, session_id: SessionId) -> bool:
+    """The bot is switched off: what it was about to say is not said. False where that was nothing."""
+    rows = await bot_chats.cancel_all_answers(conn, session_id)
+    await outbox.insert_events(conn, [facts.message_status(row, services.now()) for row in rows])
+    return bool(rows)
 
 
 @delete(

@@ -84,20 +84,21 @@ async def resume_chat(
 
 
 # What stands behind them was to wait as long as they; where it waits for its budget, it is postponed anew.
-_CANCEL = """
+_CANCEL_ALL = """
     WITH cancelled AS (
         UPDATE whatsapp_messages
         SET status = 'failed', error = 'cancelled',
             history = history || jsonb_build_array(jsonb_build_object('status', 'failed', 'at', now()))
-        WHERE session_id = $1 AND chat = $2 AND status = 'queued' AND origin = 'bot'
+        WHERE session_id = $1 AND status = 'queued' AND origin = 'bot'
         RETURNING *
     ), freed AS (
         UPDATE whatsapp_messages SET due_at = NULL
-        WHERE session_id = $1 AND chat = $2 AND status = 'queued' AND origin <> 'bot'
-          AND EXISTS (SELECT FROM cancelled)
+        WHERE session_id = $1 AND status = 'queued' AND origin <> 'bot'
+          AND chat IN (SELECT chat FROM cancelled)
     )
     SELECT * FROM cancelled
 """
+_CANCEL = _CANCEL_ALL.replace("session_id = $1", "session_id = $1 AND chat = $2")
 
 
 async def cancel_answers(conn: Connection, session_id: SessionId, chat: str) -> list[Row]:
@@ -106,3 +107,8 @@ async def cancel_answers(conn: Connection, session_id: SessionId, chat: str) -> 
     Ring `messages` and `outgoing` after the commit.
     """
     return list(await conn.fetch(_CANCEL, session_id, chat))
+
+
+async def cancel_all_answers(conn: Connection, session_id: SessionId) -> list[Row]:
+    """The same in every chat of the session: its bot is switched off."""
+    return list(await conn.fetch(_CANCEL_ALL, session_id))

@@ -171,6 +171,26 @@ async def test_pausing_takes_back_what_the_bot_was_about_to_say(alone: Caller, p
     )
 
 
+async def test_switching_the_bot_off_takes_back_what_it_was_about_to_say(alone: Caller, pool: Pool) -> None:
+    """In every chat of the session, and of no other; what people have queued goes on. Settings beside it change nothing."""
+    api, session_id = alone
+    other = await make_session(api, connect=False, automation=True)
+    answers = [await queue(pool, alone, chat=chat) for chat in (MARIA_CHAT, PEDRO_CHAT)]
+    kept = [await queue(pool, alone, origin="api"), await queue(pool, (api, other))]
+
+    async def patch(**changes: Any) -> dict[MessageId, str]:
+        answer = await api.patch(f"{WHATSAPP}/sessions/{session_id}", json=changes)
+        assert answer.status_code == 200, answer.text
+        rows = await pool.fetch("SELECT id, status FROM whatsapp_messages")
+        return {row["id"]: row["status"] for row in rows}
+
+    assert set((await patch(name="shop", automation=True)).values()) == {"queued"}
+    expected = dict.fromkeys(answers, "failed") | dict.fromkeys(kept, "queued")
+    assert await patch(automation=False) == expected
+    events = [(event["event"], event["messageId"], event["error"]) for event in await told(pool)]
+    assert sorted(events) == [("message.status", one, "cancelled") for one in sorted(answers)]
+
+
 async def test_resuming(alone: Caller, pool: Pool) -> None:
     """It ends a pause and says so; where the bot may speak anyway nothing is said."""
     await change(alone, "resume")
