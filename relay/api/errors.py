@@ -224,7 +224,7 @@ def from_msgspec(error: msgspec.DecodeError) -> InvalidInput:
 
 
 def _sentence(text: str) -> str:
-    return text if text.endswith(".") else text + "."
+    return text if text.endswith((".", "?")) else text + "."
 
 
 def _place(error: Exception) -> str:

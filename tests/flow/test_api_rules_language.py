@@ -57,6 +57,19 @@ def test_the_language_is_the_one_that_is_wanted_most(header: str, language: Lang
     assert negotiate(header) == language
 
 
+async def test_a_question_ends_with_its_own_mark(api: Api) -> None:
+    """A mistake that asks what was meant gets no full stop behind it, in any language."""
+    wrong = "version: 1\nrule: []\n"
+    details = [
+        (await api.put(f"{RULES}/shop", content=wrong, headers=headers)).json()["detail"]
+        for headers in ({}, PORTUGUESE)
+    ]
+    assert details == [
+        "Line 2: rule: is no key of a rule set; did you mean `rules`?",
+        "Linha 2: rule: não é uma chave de um conjunto de regras; você quis dizer `rules`?",
+    ]
+
+
 async def test_mistakes_are_told_in_the_callers_language(api: Api) -> None:
     """The same places and codes; English for whoever asks for nothing."""
     wrong = "version: 1\nrules:\n  - id: a\n    wen: {keyword: oi}\n    do: [{reply: '{{ 1|firstname }}'}]\n"
