@@ -305,10 +305,10 @@ async def say(
     tenant_id: TenantId,
     session_id: SessionId,
     chat: str,
+    contact_id: ContactId | None,
     task: str,
     messages: Sequence[Planned],
     now: datetime,
-    contact_id: ContactId | None = None,
 ) -> bool:
     """Queue an agent's answer; False, and nothing written, where the bot may not speak in the chat by now.
 

@@ -580,6 +580,7 @@ async def test_an_agents_answer_is_not_said_in_a_pause(bot: Bot) -> None:
         "tenant_id": tenant_id,
         "session_id": session_id,
         "chat": chat,
+        "contact_id": None,
         "messages": [],
         "now": bot.now,
     }
