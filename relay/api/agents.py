@@ -157,10 +157,9 @@ async def try_agent(request: Request, agent_id: FromPath[str], data: JSONBody[Tr
     # From here on without a connection: it may take a minute.
     question = _question(tenant_id, data, opened.agent.settings)
     asked = await services.agent_trials.ask(opened, question)
-    spoken = asked.speech.messages[: opened.agent.settings.max_messages]
     return TriedOut(
         outcome=asked.call.outcome,
-        messages=[SpokenOut(type=one.type, content=one.content) for one in spoken],
+        messages=[SpokenOut(type=one.type, content=one.content) for one in asked.speech.messages],
         handoff=asked.speech.handoff,
         note=asked.speech.note,
         detail=asked.detail,

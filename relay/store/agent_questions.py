@@ -43,7 +43,6 @@ class AskedSession(Struct, frozen=True, kw_only=True):
     id: SessionId
     name: str
     phone: str | None
-    automation: bool
     bot: BotSettings
 
 
@@ -125,7 +124,7 @@ async def find_asker(
     return Asker(id=row["id"], name=row["name"], pn=row["pn"], lid=row["lid"], tags=row["tags"], vars=kept)
 
 
-_SESSION = "SELECT id, name, phone, automation, bot FROM whatsapp_sessions WHERE tenant_id = $1 AND id = $2"
+_SESSION = "SELECT id, name, phone, bot FROM whatsapp_sessions WHERE tenant_id = $1 AND id = $2"
 
 
 async def find_session(conn: Connection, tenant_id: TenantId, session_id: SessionId) -> AskedSession | None:

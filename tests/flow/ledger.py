@@ -196,7 +196,7 @@ class Traffic:
                 return found
             after = page["next"]
 
-    async def settle(self, url: str, *, seconds: float = 30) -> None:
+    async def settle(self, url: str, *, seconds: float = 90) -> None:
         """Wait until everything accepted has arrived, every send has ended, and nothing is owed."""
         try:
             await self._settle(url, seconds=seconds)

@@ -179,7 +179,7 @@ class Shop:
             stored = len(await self.traffic.list_all("inbound"))
             return bool(owed == 0 and stored == self.arrived)
 
-        await until(paid, seconds=60, what="all that is stored has been delivered")
+        await until(paid, seconds=120, what="all that is stored has been delivered")
 
     async def check(self) -> int:
         """Each message is stored once, in order, and delivered once; answers how many are lost."""
