@@ -4,11 +4,14 @@
     company      a company of its own for each test: its key, and a client with it
     open_desk    await open_desk(language="en", theme="dark", width=360) → Desk (browser.py)
     shop         a company's server that takes webhooks, one for the test
-    desk         one in Portuguese and one in English: the test runs in both, not signed in yet
+    desk         one in Portuguese and one in English, not signed in yet: the test runs in both, or in modules of
+                 `BY_TURNS` in one of them, by turns; RELAY_LANGUAGES=both runs these in both, too
 
 Modules say `pytestmark = pytest.mark.asyncio(loop_scope="module")`. Without a Chromium they are left out, loudly.
 """
 
+import os
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
@@ -23,6 +26,18 @@ from tests.console.shop import Shop
 from tests.flow.serving import Relay, make_tenant, serving
 
 OpenDesk = Callable[..., Awaitable[Desk]]
+LANGUAGES: list[Language] = ["pt-BR", "en"]
+BY_TURNS = {
+    "test_bot_agents",
+    "test_companies",
+    "test_conversation_search",
+    "test_conversations_menu",
+    "test_health",
+    "test_keys",
+    "test_many",
+    "test_shell",
+}
+"""What is beside the way of a company from nothing to a bot that answers."""
 
 
 class Company(Struct, frozen=True, kw_only=True):
@@ -84,7 +99,16 @@ async def open_desk(browser: Browser, relay: Relay) -> AsyncIterator[OpenDesk]:
         await desk.close()
 
 
-@pytest_asyncio.fixture(loop_scope="module", params=["pt-BR", "en"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The languages of `desk`: both, or one of them by the test's name."""
+    if "desk" in metafunc.fixturenames:
+        name = metafunc.module.__name__.rpartition(".")[2]
+        is_short = name in BY_TURNS and os.environ.get("RELAY_LANGUAGES") != "both"
+        turn = zlib.crc32(metafunc.function.__name__.encode()) % 2
+        metafunc.parametrize("desk", [LANGUAGES[turn]] if is_short else LANGUAGES, indirect=True)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def desk(request: pytest.FixtureRequest, open_desk: OpenDesk) -> Desk:
     language: Language = request.param
     return await open_desk(language=language)
