@@ -25,7 +25,7 @@ from tests.flow.serving import Relay, link, make_tenant, serving, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-CONNECTED_SECONDS = 30.0
+CONNECTED_SECONDS = 10.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -20,7 +20,7 @@ from tests.api_client import OPERATOR_KEY, Api, serve_api
 from tests.flow.serving import Program, free_port, program, shared
 from tests.flow.test_isolation import CALLS, V1, Route, examples, filled, fingerprint
 
-_EXAMPLES = 12
+_EXAMPLES = 20
 _ANSWER_SECONDS = 15
 _SLOW_SECONDS = 0.5
 

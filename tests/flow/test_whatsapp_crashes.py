@@ -26,7 +26,7 @@ from tests.flow.whatsapp import (
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BURST = 2000
-CONNECTED_SECONDS = 30.0
+CONNECTED_SECONDS = 10.0
 # What waits between the library's socket and the journal, at most; usually none or one is lost.
 MOST_LOST = 101
 
