@@ -17,6 +17,8 @@ from relay.model.ids import AgentId, CallId, MessageId, SessionId, TenantId
 Kind = Literal["openai", "http"]
 AgentName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
 OPENAI_BASE_URL = "https://api.openai.com/v1"
+DEBOUNCE_MOST_SECONDS = 60
+"""A question waits no longer than this after its first message, however many follow."""
 
 _Url = Annotated[str, Meta(min_length=1, max_length=2048)]
 _Price = Annotated[float, Meta(ge=0, le=1_000_000)]

@@ -16,13 +16,12 @@ import msgspec
 from msgspec import Struct
 
 from relay.model import ids
+from relay.model.agent import DEBOUNCE_MOST_SECONDS
 from relay.model.ids import ContactId, MessageId, SessionId, TenantId, TurnId
 from relay.store.pool import Connection
 
 _MESSAGES_MOST = 40
 """Of one question; the newest are kept."""
-_DEBOUNCE_MOST_SECONDS = 60.0
-"""After the first message, however many follow."""
 
 
 class NewTurn(Struct, frozen=True, kw_only=True):
@@ -58,7 +57,7 @@ _UPSERT = f"""
     INSERT INTO agent_turns AS t (id, tenant_id, session_id, chat, contact_id, agent, message_ids, fallback, cause,
                                   due_at)
     SELECT n.id, n.tenant_id, n.session_id, n.chat, n.contact_id, n.agent, ARRAY[n.message_id], n.fallback, n.cause,
-           now() + least(n.debounce, {_DEBOUNCE_MOST_SECONDS}) * interval '1 second'
+           now() + least(n.debounce, {DEBOUNCE_MOST_SECONDS}) * interval '1 second'
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
                 $9::jsonb[], $10::float8[])
         AS n (id, tenant_id, session_id, chat, contact_id, agent, message_id, fallback, cause, debounce)
@@ -69,7 +68,7 @@ _UPSERT = f"""
         contact_id = excluded.contact_id, agent = excluded.agent, fallback = excluded.fallback,
         cause = excluded.cause,
         due_at = CASE WHEN t.claim IS NOT NULL THEN t.due_at
-                      ELSE least(excluded.due_at, t.since + {_DEBOUNCE_MOST_SECONDS} * interval '1 second') END,
+                      ELSE least(excluded.due_at, t.since + {DEBOUNCE_MOST_SECONDS} * interval '1 second') END,
         next_due_at = CASE WHEN t.claim IS NOT NULL THEN excluded.due_at END
 """
 

@@ -1,7 +1,6 @@
 """Sending: in order, within budgets, told honestly, never twice."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -30,18 +29,6 @@ PLENTY_ON_THE_WIRE = {
     "newContactsPerDay": 1000,
     "repliesPerMinute": 1000,
 }
-
-
-@pytest.fixture
-def phones(pool: Pool) -> SandboxPhones:
-    return SandboxPhones(pool)
-
-
-@pytest.fixture
-async def hosting(pool: Pool, url: str, tmp_path: Path, phones: SandboxPhones) -> AsyncIterator[Hosting]:
-    hosting = Hosting(pool, url, tmp_path, phones)
-    yield hosting
-    await hosting.stop()
 
 
 async def linked(hosting: Hosting, **limits: Any) -> Account:

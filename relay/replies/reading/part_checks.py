@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from relay.model.agent import DEBOUNCE_MOST_SECONDS
 from relay.model.message import MessageType
 from relay.replies import schema
 from relay.replies.contents import NAMES
@@ -23,7 +24,6 @@ Fault: TypeAlias = tuple[Path, str]
 
 _WAIT_MOST_SECONDS = 600
 _TYPING_MOST_SECONDS = 60
-_DEBOUNCE_MOST_SECONDS = 60
 _HTTP_MOST_SECONDS = 30
 _YEARS = range(1970, 2200)
 _STATUSES = range(100, 600)
@@ -132,7 +132,7 @@ def _(part: schema.Action, _rule_set: schema.RuleSet) -> Iterator[Fault]:
 
 @_faults_of.register
 def _(part: schema.AgentAction, _rule_set: schema.RuleSet) -> Iterator[Fault]:
-    if part.debounce > _DEBOUNCE_MOST_SECONDS:
+    if part.debounce > DEBOUNCE_MOST_SECONDS:
         yield ("debounce",), said("is more than {most}.", most="1m")
 
 
