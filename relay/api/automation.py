@@ -26,6 +26,7 @@ from relay.replies.situation import FlowState
 from relay.store import agent_turns, bot_chats, bot_states, contacts, facts, outbox
 from relay.store.bot_chats import BotChat, PauseReason
 from relay.store.pool import Connection
+from relay.store.session_locks import lock_sessions
 
 _HOUR_SECONDS = 3600.0
 _LONGEST_SECONDS = 2_592_000
@@ -79,6 +80,7 @@ async def update_chat_automation(request: Request, data: JSONBody[ChatAutomation
     services = request.services
     now = services.now()
     async with services.pool.acquire() as conn, conn.transaction():
+        await lock_sessions(conn, [data.session_id])
         session, jid = await _find_chat(request, conn, data.session_id, data.chat)
         if data.action == "pause":
             seconds = session.bot.pause_seconds if data.seconds is None else data.seconds

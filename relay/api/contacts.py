@@ -22,7 +22,7 @@ from relay.model.ids import ContactId, SessionId
 from relay.model.tenant import Scope
 from relay.replies.events import contact_deleted
 from relay.replies.situation import Variable
-from relay.store import bot_contacts, contacts, outbox
+from relay.store import bot_contacts, contact_removal, contacts, outbox
 from relay.store.bot_contacts import BotContact
 from relay.store.contacts import Contact
 
@@ -148,18 +148,18 @@ async def update_contact(
 )
 async def delete_contact(request: Request, contact_id: FromPath[str]) -> None:
     services = request.services
-    async with services.pool.acquire() as conn, conn.transaction():
+    async with services.pool.acquire() as conn:
         tenant_id = await owner_of(request, conn, contact_id)
-        removed = await contacts.delete_contact(conn, tenant_id, ContactId(contact_id))
-        told = contact_deleted(
-            at=services.now(),
-            tenant_id=tenant_id,
-            session_id=removed.session_id,
-            contact_id=ContactId(contact_id),
-        )
-        owed = await outbox.insert_events(conn, [told])
-    services.blobs.remove_files(removed.media)
-    services.doorbell.ring("replies")
+        async with conn.transaction():
+            hidden = await contact_removal.hide_contact(conn, tenant_id, contact_id)
+        services.doorbell.ring("replies")
+        async with conn.transaction():
+            media = await contact_removal.delete_contact(conn, hidden)
+            told = contact_deleted(
+                at=services.now(), tenant_id=tenant_id, session_id=hidden.session_id, contact_id=hidden.id
+            )
+            owed = await outbox.insert_events(conn, [told])
+    services.blobs.remove_files(media)
     services.doorbell.ring("events")
     if owed:
         services.doorbell.ring("deliveries")

@@ -229,9 +229,10 @@ class Host:
             conn, held, holder=self._slot.holder, lease_seconds=self._config.sessions.lease_seconds
         )
         for session_id in held.keys() - kept:
-            log.warning("lease.lost", extra={"session": session_id})
-            one = self._held[session_id]
-            self.post(one, one.session.stop)
+            # One that was let go while we asked is no longer ours to stop.
+            if one := self._held.get(session_id):
+                log.warning("lease.lost", extra={"session": session_id})
+                self.post(one, one.session.stop)
 
     async def _claim(self, conn: Connection) -> int:
         room = min(_CLAIM_AT_ONCE, self._config.host.sessions - len(self._held))
@@ -312,8 +313,9 @@ class Host:
     async def _look(self, conn: Connection) -> None:
         seen = {session_id: one.session.request.request for session_id, one in self._held.items()}
         for request in await sessions.list_requests(conn, seen):
-            one = self._held[request.id]
-            self.post(one, partial(one.session.change, request))
+            # Whoever let it go while we asked has rung, so that a host looks at it anew.
+            if one := self._held.get(request.id):
+                self.post(one, partial(one.session.change, request))
 
     # --- steps --------------------------------------------------------------------------------------------------
 

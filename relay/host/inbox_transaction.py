@@ -32,6 +32,7 @@ from relay.store.contacts import Known
 from relay.store.inbound import Change, NewMessage
 from relay.store.media_fetches import NewFetch, identity_of
 from relay.store.pool import Connection
+from relay.store.session_locks import lock_sessions
 from relay.vault import Vault
 
 Arrived = tuple[NewMessage, Entry]
@@ -72,7 +73,7 @@ class Transaction:
 
     async def store(self, records: Sequence[Record]) -> Stored:
         """Everything that `records` say."""
-        automated = await inbound.lock_sessions(self._conn, sorted({r.session_id for r in records}))
+        automated = await lock_sessions(self._conn, {r.session_id for r in records})
         # A session that was deleted meanwhile leaves no trace.
         living = [record for record in records if record.session_id in automated]
         known = await contacts.resolve(self._conn, arrivals.meetings(living))
@@ -85,7 +86,7 @@ class Transaction:
         """Receipts that had come too early, of messages that are known by now."""
         taken = await early_receipts.take_known(self._conn, all_ages=all_ages)
         if taken:
-            living = await inbound.lock_sessions(self._conn, sorted({r.session_id for r in taken}))
+            living = await lock_sessions(self._conn, {r.session_id for r in taken})
             await self._lift([receipt for receipt in taken if receipt.session_id in living])
         return await self._told()
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from relay.engines.engine import MediaRef
 from relay.model.ids import TenantId
-from relay.store import facts, inbound, media_fetches, outbox
+from relay.store import facts, media_fetches, outbox
 from relay.store.blobs import Blobs, Stored
 from relay.store.media_fetches import Fetch
 from relay.store.pool import Connection
+from relay.store.session_locks import lock_sessions
 
 # A stranger's words, which become headers of our answers.
 _MIMETYPE = re.compile(r"[\w.+-]+/[\w.+-]+(; ?[\w.+-]+=[\w.+-]+)*", re.ASCII)
@@ -24,7 +25,7 @@ async def keep(
     told = {"mediaStatus": "stored", "sizeBytes": stored.size_bytes}
     async with conn.transaction():
         # Held until the commit, so that whoever deletes it finds all of this or nothing.
-        there = await inbound.lock_sessions(conn, [fetch.session_id])
+        there = await lock_sessions(conn, [fetch.session_id])
         row = await media_fetches.finish(conn, fetch, claim=claim, told=told) if there else None
         if row is not None:
             await blobs.insert(
@@ -45,7 +46,7 @@ async def keep(
 async def give_up(conn: Connection, fetch: Fetch, *, claim: str, error: str) -> bool | None:
     """The file will never be there: whether its event owes something; None when it was no longer ours to say."""
     async with conn.transaction():
-        if not await inbound.lock_sessions(conn, [fetch.session_id]):
+        if not await lock_sessions(conn, [fetch.session_id]):
             return None
         row = await media_fetches.fail(conn, fetch, claim=claim, error=error)
         return None if row is None else await _tell(conn, row)

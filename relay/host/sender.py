@@ -31,6 +31,7 @@ from relay.store.inbound import ChatMove
 from relay.store.outgoing import Claimed, Settlement
 from relay.store.pool import DATABASE_AWAY, Connection, Pool
 from relay.store.rates import Count, uncounted
+from relay.store.session_locks import lock_sessions
 
 log = logging.getLogger(__name__)
 
@@ -263,7 +264,8 @@ class Sender:
 
     async def _settle(self, batch: list[Settlement]) -> bool:
         async with self._pool.acquire() as conn, conn.transaction():
-            await contacts.resolve(conn, self._met(batch))
+            living = await lock_sessions(conn, {self._in_flight[one.id][0].session_id for one in batch})
+            await contacts.resolve(conn, [one for one in self._met(batch) if one.session_id in living])
             rows = await outgoing.settle_messages(conn, batch)
             await _note_chats(conn, rows)
             events = [facts.message_status(row, row["sent_at"]) for row in rows if row["status"] != "queued"]

@@ -10,19 +10,11 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from relay.model.ids import MessageId, SessionId
+from relay.model.ids import MessageId
 from relay.store.pool import Connection
 
 Row: TypeAlias = Any
 """A row of `whatsapp_messages`, by column name."""
-
-_LOCK_SESSIONS = "SELECT id, automation FROM whatsapp_sessions WHERE id = ANY ($1) FOR KEY SHARE"
-
-
-async def lock_sessions(conn: Connection, sessions: Sequence[str]) -> dict[SessionId, bool]:
-    """Which of `sessions` are still there, with their automation; none of them goes before the commit."""
-    return {row["id"]: row["automation"] for row in await conn.fetch(_LOCK_SESSIONS, sessions)}
-
 
 _COLUMNS = {
     "id": "text",

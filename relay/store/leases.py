@@ -38,6 +38,8 @@ _RENEW = """
     UPDATE leases l SET expires_at = now() + make_interval(secs => $4)
     FROM unnest($2::text[], $3::bigint[]) AS held (resource, term)
     WHERE l.resource = held.resource AND l.term = held.term AND l.holder = $1
+      -- One that was given back while we were about to ask is nobody's, and may be claimed at once.
+      AND l.expires_at > '-infinity'
     RETURNING l.resource
 """
 

@@ -106,11 +106,6 @@ async def postpone(conn: Connection, media_id: MediaId, *, claim: str, wait: tim
     await conn.execute(_POSTPONE, media_id, claim, wait)
 
 
-# Whoever removes the contact holds its row first, and so finds either nothing of the file or all of it.
-_LOCK_CONTACT = """
-    SELECT FROM whatsapp_contacts c JOIN whatsapp_messages m ON m.contact_id = c.id
-    WHERE m.tenant_id = $1 AND m.id = $2 FOR KEY SHARE OF c
-"""
 _FINISH = "DELETE FROM media_fetches WHERE media_id = $1 AND claim = $2"
 _FAIL = """
     UPDATE media_fetches SET error = $3, reference = NULL, claim = NULL, term = NULL
@@ -126,9 +121,8 @@ _TELL = """
 async def finish(conn: Connection, fetch: Fetch, *, claim: str, told: dict[str, Any]) -> Any | None:
     """The file is there: `told` goes into the message's content, whose row is the answer.
 
-    None when it is no longer ours to say, or nobody wants the file any more. Needs a transaction that holds the session.
+    None when it is no longer ours to say, or nobody wants the file any more. Needs a transaction with `lock_sessions`.
     """
-    await conn.execute(_LOCK_CONTACT, fetch.tenant_id, fetch.message_id)
     if await conn.execute(_FINISH, fetch.media_id, claim) != "DELETE 1":
         return None
     return await conn.fetchrow(_TELL, fetch.tenant_id, fetch.message_id, fetch.media_id, told)

@@ -124,7 +124,8 @@ _LOCK = """
     LEFT JOIN bot_chats b ON b.session_id = m.session_id AND b.chat = m.chat
     LEFT JOIN agent_turns a ON a.session_id = m.session_id AND a.chat = m.chat
     WHERE t.message_id = ANY ($1) AND t.claim = $2
-    ORDER BY t.message_id FOR UPDATE OF t
+    -- The sessions first, and in their order: see session_locks.py.
+    ORDER BY t.session_id, t.message_id FOR KEY SHARE OF s FOR UPDATE OF t
 """
 
 

@@ -14,6 +14,7 @@ from relay.model.errors import Conflict, NotFound
 from relay.model.ids import SessionId, TenantId
 from relay.model.session import TRANSITIONS, BotSettings, Session, SessionLimits, SessionStatus
 from relay.store.pool import Connection
+from relay.store.session_locks import seize_sessions
 
 # A holder that is gone cannot write that it is, nor can one that never came: the reader sees it by the lease.
 _VIEW = """
@@ -352,11 +353,10 @@ async def touch(conn: Connection, sessions: list[SessionId]) -> None:
     await conn.execute(_TOUCH, sessions)
 
 
-# Whoever is writing a message of it has finished, and finds no session after us.
-_LOCK = "SELECT FROM whatsapp_sessions WHERE tenant_id = $1 AND id = $2 FOR UPDATE"
+# The messages come first: whoever is changing one of them, and tells of it, has finished then.
+_DELETE_MESSAGES = "DELETE FROM whatsapp_messages WHERE tenant_id = $1 AND session_id = $2"
 _DELETE = (
     "DELETE FROM events WHERE tenant_id = $1 AND session_id = $2",
-    "DELETE FROM whatsapp_messages WHERE tenant_id = $1 AND session_id = $2",
     "DELETE FROM whatsapp_sessions WHERE tenant_id = $1 AND id = $2",
     "DELETE FROM leases WHERE resource = $2 AND $1::text IS NOT NULL",
 )
@@ -373,9 +373,9 @@ _MEDIA = "SELECT id FROM media WHERE tenant_id = $1 AND session_id = $2"
 
 async def delete_session(conn: Connection, tenant_id: TenantId, session_id: SessionId) -> list[str]:
     """Remove everything of it; answers the ids of its media, whose files are the caller's to remove."""
-    await conn.execute(_LOCK, tenant_id, session_id)
+    await seize_sessions(conn, tenant_id, session_id)
     media = [row["id"] for row in await conn.fetch(_MEDIA, tenant_id, session_id)]
-    for sql in (_DELETE_OWED, _DELETE_ATTEMPTS, *_DELETE):
+    for sql in (_DELETE_MESSAGES, _DELETE_OWED, _DELETE_ATTEMPTS, *_DELETE):
         await conn.execute(sql, tenant_id, session_id)
     return media
 

@@ -9,6 +9,7 @@ from relay.model.ids import TenantId
 from relay.model.tenant import Retention, Tenant
 from relay.store.master_keys import get_wrapping_key
 from relay.store.pool import Connection
+from relay.store.session_locks import seize_sessions
 from relay.vault import DataKey, Vault
 
 
@@ -70,13 +71,14 @@ async def update_tenant(
 
 
 _MEDIA = "SELECT id FROM media WHERE tenant_id = $1"
-# What does not hang on the tenant's row, or on its sessions', by a foreign key.
+# What does not hang on the tenant's row, or on its sessions', by a foreign key. The messages come first: whoever is
+# changing one of them, and tells of it, has finished then.
 _DELETE_LOOSE = (
+    "DELETE FROM whatsapp_messages WHERE tenant_id = $1",
     "DELETE FROM leases WHERE resource IN (SELECT id FROM whatsapp_sessions WHERE tenant_id = $1)",
     "DELETE FROM deliveries WHERE tenant_id = $1",
     "DELETE FROM attempts WHERE tenant_id = $1",
     "DELETE FROM events WHERE tenant_id = $1",
-    "DELETE FROM whatsapp_messages WHERE tenant_id = $1",
 )
 _DELETE = "DELETE FROM tenants WHERE id = $1 RETURNING id"
 
@@ -87,6 +89,7 @@ async def delete_tenant(conn: Connection, tenant_id: TenantId) -> list[str]:
     Answers the ids of its media, whose files are the caller's to remove. Raises NotFound. Needs a transaction; ring
     `keys` and `sessions` after it.
     """
+    await seize_sessions(conn, tenant_id)
     media = [row["id"] for row in await conn.fetch(_MEDIA, tenant_id)]
     for sql in _DELETE_LOOSE:
         await conn.execute(sql, tenant_id)

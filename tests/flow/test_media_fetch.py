@@ -17,7 +17,7 @@ from relay.host.media_download import url_of
 from relay.host.media_fetch import MediaFetcher
 from relay.model.ids import SessionId
 from relay.model.message import MessageType
-from relay.store import contacts, media_fetches, sessions
+from relay.store import contact_removal, media_fetches, sessions
 from relay.store.blobs import Blobs
 from relay.store.pool import Pool
 from relay.vault import DataKey
@@ -448,8 +448,9 @@ async def _revoke(fetching: Fetching, account: Account) -> None:
 
 async def _delete_contact(fetching: Fetching, account: Account) -> None:
     contact = await fetching.pool.fetchval("SELECT id FROM whatsapp_contacts")
-    async with fetching.pool.acquire() as conn, conn.transaction():
-        await contacts.delete_contact(conn, account[0], contact)
+    async with fetching.pool.acquire() as conn:
+        hidden = await contact_removal.hide_contact(conn, account[0], contact)
+        await contact_removal.delete_contact(conn, hidden)
 
 
 async def _delete_session(fetching: Fetching, account: Account) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from relay.host.budget import Budget
 from relay.model.session import SessionLimits, SessionStatus
-from relay.store import outgoing
+from relay.store import outgoing, sessions
 from relay.store.pool import Pool
 from tests.accounts import MARIA_CHAT, add_session
 from tests.engines.sandbox_phones import SandboxPhones
@@ -281,6 +281,21 @@ async def test_a_message_of_a_deleted_session_is_not_taken(hosting: Hosting, poo
     await pool.execute("DELETE FROM whatsapp_sessions WHERE id = $1", account[1])
     await hosting.queue(account, "too late")
     assert await pool.fetchval("SELECT count(*) FROM whatsapp_messages") == 0
+
+
+async def test_a_session_that_is_deleted_in_the_middle_of_a_send(hosting: Hosting, pool: Pool) -> None:
+    """It leaves no trace, and what others were sending is settled."""
+    gone, account = await linked(hosting), await linked(hosting)
+    await hosting.queue(gone, "to a stranger")
+    [message] = await hosting.queue(account, "to another")
+    sender = hosting.host.sender
+    await sender.work()
+    await asyncio.wait([task for _, task in sender._in_flight.values()])
+    async with pool.acquire() as conn, conn.transaction():
+        await sessions.delete_session(conn, *gone)
+    await sender.settle()
+    assert await hosting.statuses([message]) == ["sent"]
+    assert await pool.fetchval("SELECT count(*) FROM whatsapp_contacts WHERE session_id = $1", gone[1]) == 0
 
 
 async def test_a_settlement_that_a_crash_undid_is_told_again(

@@ -6,7 +6,7 @@ import pytest
 
 from relay.model.errors import Conflict
 from relay.model.sandbox import ScanIn
-from relay.store import sessions
+from relay.store import leases, sessions
 from relay.store.pool import Pool
 from tests.engines.sandbox_phones import SandboxPhones
 from tests.hosting import Account, Hosting
@@ -80,6 +80,32 @@ async def test_a_connect_while_the_stop_is_being_written(
 
     await hosting.until(was_written)
     assert seen == [("disconnected", "connecting")]
+    await hosting.reaches(account, "connected")
+
+
+@pytest.mark.parametrize("asked", [(leases, "renew_sessions"), (sessions, "list_requests")])
+async def test_a_session_let_go_while_the_host_asks(
+    hosting: Hosting, account: Account, pool: Pool, monkeypatch: pytest.MonkeyPatch, asked: tuple[Any, str]
+) -> None:
+    """Its stop ends while the database is asked about it: nobody stumbles, and the next connect is heard."""
+    module, name = asked
+    ask = getattr(module, name)
+    await hosting.link(account)
+    held = hosting.host._held[account[1]]
+    async with pool.acquire() as conn:
+        await sessions.request_disconnect(conn, *account, logout=False)
+
+    async def answer_late(conn: Any, *args: Any, **how: Any) -> Any:
+        monkeypatch.undo()
+        hosting.host.post(held, held.session.stop)
+        assert held.task is not None
+        await held.task
+        return await ask(conn, *args, **how)
+
+    monkeypatch.setattr(module, name, answer_late)
+    await hosting.host.work()
+    assert held.session.over
+    await hosting.connect(account)
     await hosting.reaches(account, "connected")
 
 

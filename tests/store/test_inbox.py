@@ -12,7 +12,7 @@ import pytest
 from relay.engines.engine import Acknowledged, Called, Edited, Reacted, Revoked
 from relay.engines.journal_file import Writer
 from relay.model.message import Party
-from relay.store import contacts, inbound
+from relay.store import inbound
 from relay.store.inbound import Change
 from relay.store.pool import Pool
 from relay.vault import DataKey
@@ -265,24 +265,6 @@ async def test_a_deleted_session_leaves_no_trace(desk: Desk, pool: Pool, account
     desk.journal.append(record_of(gone, received("W1")))
     await desk.take(account, received("W2"))
     assert [message.wa_id for message in await desk.messages(account)] == ["W2"]
-
-
-async def test_deleting_a_contact_removes_everything_of_it(desk: Desk, pool: Pool, account: Account) -> None:
-    """Messages, events, what is owed of them, the chat and the contact go; another contact's stay."""
-    async with pool.acquire() as conn:
-        await add_endpoint(conn, tenant=(account[0], DATA_KEY))
-    other = Party(pn="5511999990004")
-    await desk.take(
-        account, received("W1"), received("W2", sender=other, chat="5511999990004@s.whatsapp.net")
-    )
-    await desk.take(account, early("W9", "read"))
-    maria = await pool.fetchval("SELECT id FROM whatsapp_contacts WHERE pn = $1", MARIA.pn)
-    async with pool.acquire() as conn, conn.transaction():
-        await contacts.delete_contact(conn, account[0], maria)
-    assert [message.wa_id for message in await desk.messages(account)] == ["W2"]
-    for table in ("whatsapp_contacts", "whatsapp_chats", "events", "deliveries"):
-        assert await pool.fetchval(f"SELECT count(*) FROM {table}") == 1, table
-    assert await pool.fetchval("SELECT count(*) FROM early_receipts") == 0
 
 
 async def test_chat_moves_count_unread_over_batches(desk: Desk, pool: Pool, account: Account) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,6 +23,7 @@ from relay.vault import (
     write_ring,
 )
 from tests.accounts import add_session
+from tests.locks import until_one_waits
 
 OLD, NEW, OTHER = b"o" * 32, b"n" * 32, b"x" * 32
 TENANTS, _SESSION_KEYS = PLACES
@@ -177,18 +177,6 @@ async def test_what_changed_meanwhile_is_not_undone(pool: Pool, file: Path) -> N
         sealed = vault.unwrap(fresh, changed).seal(b"secret", identity="place")
         data_key = await tenants.get_data_key(conn, Vault(NEW), changed)
         assert data_key.open(sealed, identity="place") == b"secret"
-
-
-async def until_one_waits(pool: Pool, task: "asyncio.Task[Any]") -> None:
-    """For a lock that somebody else holds in this database."""
-    while not await pool.fetchval(_COUNT_WAITING):
-        assert not task.done(), "it did not wait"
-
-
-_COUNT_WAITING = """
-    SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0
-"""
 
 
 async def name_first(conn: Connection, key: bytes) -> None:

@@ -1,6 +1,6 @@
 """The end of a turn, in one transaction: what is said is queued, the turn is gone, or becomes the next one.
 
-bot_chats locked ─► the turn locked by its claim (gone: nothing is written; a stop word since: it ends) ─► messages ─► handoff ─► turn ended
+session, bot_chats locked ─► the turn locked by its claim (gone: nothing is written; a stop word since: it ends) ─► messages ─► handoff ─► turn ended
 """
 
 from collections.abc import Sequence
@@ -21,6 +21,7 @@ from relay.store import agent_questions, agent_turns, bot_chats, bot_states, out
 from relay.store.agent_turns import ClaimedTurn
 from relay.store.doorbell import Channel
 from relay.store.pool import Connection
+from relay.store.session_locks import lock_sessions
 
 
 async def write_answer(
@@ -36,7 +37,8 @@ async def write_answer(
 
     `outgoing` is among them where something was said.
     """
-    # In the order of everybody: bot_chats, agent_turns, messages.
+    # In the order of everybody: the session, bot_chats, agent_turns, messages.
+    await lock_sessions(conn, [turn.session_id])
     await bot_states.lock_chat(conn, turn.tenant_id, turn.session_id, turn.chat)
     held = await agent_turns.lock_turn(conn, turn)
     if held is None:
