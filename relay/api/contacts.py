@@ -1,5 +1,6 @@
 """Contacts: whom a session has met, and whether a number is on WhatsApp."""
 
+import asyncio
 import re
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -159,7 +160,7 @@ async def delete_contact(request: Request, contact_id: FromPath[str]) -> None:
                 at=services.now(), tenant_id=tenant_id, session_id=hidden.session_id, contact_id=hidden.id
             )
             owed = await outbox.insert_events(conn, [told])
-    services.blobs.remove_files(media)
+    await asyncio.to_thread(services.blobs.remove_files, media)
     services.doorbell.ring("events")
     if owed:
         services.doorbell.ring("deliveries")

@@ -4,6 +4,7 @@ The API only asks: it writes what is wanted and rings; the host that holds the s
 of it. A call that asks waits a little for that, so that its answer is what the caller wants to know.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Annotated, Literal, TypeVar
 
@@ -206,7 +207,7 @@ async def delete_session(request: Request, session_id: FromPath[str]) -> None:
     async with services.pool.acquire() as conn, conn.transaction():
         media = await sessions.delete_session(conn, session.tenant_id, session.id)
     services.doorbell.ring("sessions")
-    services.blobs.remove_files(media)
+    await asyncio.to_thread(services.blobs.remove_files, media)
 
 
 @post(
