@@ -71,7 +71,7 @@ def parse_retry_after(text: str, *, now: datetime) -> float:
         return min(float(text[:10]), _RETRY_AFTER_MOST_SECONDS)
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)) - now
     return min(max(seconds.total_seconds(), 0.0), _RETRY_AFTER_MOST_SECONDS)

@@ -473,3 +473,21 @@ async def test_a_filter_that_fails_lets_nothing_out(
     rows = await conn.fetch("SELECT outcome, response FROM attempts ORDER BY number")
     assert [row["outcome"] for row in rows] == ["blocked", "succeeded"]
     assert rows[0]["response"] == "A plugin that changes what is sent has failed, so nothing was sent."
+
+
+async def test_a_date_of_no_calendar_in_retry_after_holds_no_slot(
+    pool: Pool, conn: Connection, sink: Sink
+) -> None:
+    """What one endpoint says cannot take away the slots of all the others: the attempt is recorded, the slot free again."""
+    endpoint, _ = await add_endpoint(conn, url=sink.url)
+    await add_events(conn, endpoint.tenant_id, 3)
+    sink.answer = answering(503, **{"Retry-After": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"})
+    async with dispatching(pool, concurrency=3) as dispatcher:
+        await deliver(dispatcher)
+        assert dispatcher._lanes.in_flight == 0
+        sink.answer = None
+        other, _ = await add_endpoint(conn, url=sink.url)
+        [event] = await add_events(conn, other.tenant_id)
+        await deliver(dispatcher)
+    assert sink.ids[-1] == event
+    assert await conn.fetchval("SELECT count(*) FROM attempts WHERE outcome = 'rejected'") == 3
