@@ -12,6 +12,7 @@ from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta
 
 from relay.api.auth import requires
+from relay.api.owner import owner_of
 from relay.api.recipients import jid_of
 from relay.api.request import Request
 from relay.api.session_view import get_callers_session
@@ -26,7 +27,7 @@ from relay.replies.situation import FlowState
 from relay.store import agent_turns, bot_chats, bot_states, contacts, facts, outbox
 from relay.store.bot_chats import BotChat, PauseReason
 from relay.store.pool import Connection
-from relay.store.session_locks import lock_sessions
+from relay.store.session_locks import seize_sessions
 
 _HOUR_SECONDS = 3600.0
 _LONGEST_SECONDS = 2_592_000
@@ -80,7 +81,9 @@ async def update_chat_automation(request: Request, data: JSONBody[ChatAutomation
     services = request.services
     now = services.now()
     async with services.pool.acquire() as conn, conn.transaction():
-        await lock_sessions(conn, [data.session_id])
+        # Who is about to answer has finished then, and its words are taken back; who waits sees what is changed.
+        owner = await owner_of(request, conn, data.session_id)
+        await seize_sessions(conn, owner, SessionId(data.session_id))
         session, jid = await _find_chat(request, conn, data.session_id, data.chat)
         if data.action == "pause":
             seconds = session.bot.pause_seconds if data.seconds is None else data.seconds

@@ -13,7 +13,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import UNSET, Meta, UnsetType, structs
 
 from relay.api.auth import requires, tenant_of
-from relay.api.owner import Company
+from relay.api.owner import Company, owner_of
 from relay.api.paging import Cursor, Limit, Page
 from relay.api.recipients import digits_of
 from relay.api.request import Request
@@ -29,6 +29,7 @@ from relay.model.tenant import Scope
 from relay.store import bot_chats, facts, outbox, sessions, tenants
 from relay.store.doorbell import Channel
 from relay.store.pool import Connection
+from relay.store.session_locks import seize_sessions
 
 _ENGINES = ("neonize", "sandbox")
 _QR_SECONDS = 1.0
@@ -169,6 +170,8 @@ async def update_session(
     services = request.services
     proxy = None if data.proxy is UNSET else data.proxy
     async with services.pool.acquire() as conn, conn.transaction():
+        # Whose bot is about to answer has finished then: what it has queued is taken back.
+        await seize_sessions(conn, await owner_of(request, conn, session_id), SessionId(session_id))
         before = await get_callers_session(request, conn, session_id)
         session = await sessions.update_session(
             conn,

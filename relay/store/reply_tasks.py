@@ -124,13 +124,20 @@ _LOCK = """
     LEFT JOIN bot_chats b ON b.session_id = m.session_id AND b.chat = m.chat
     LEFT JOIN agent_turns a ON a.session_id = m.session_id AND a.chat = m.chat
     WHERE t.message_id = ANY ($1) AND t.claim = $2
-    -- The sessions first, and in their order: see session_locks.py.
-    ORDER BY t.session_id, t.message_id FOR KEY SHARE OF s FOR UPDATE OF t
+    ORDER BY t.session_id, t.message_id FOR UPDATE OF t
+"""
+# The sessions first, and in their order (see session_locks.py), by a statement of its own: one that has waited for a
+# lock sees all but the locked rows as they were before.
+_LOCK_SESSIONS = """
+    SELECT FROM whatsapp_sessions
+    WHERE id = ANY (ARRAY (SELECT session_id FROM reply_tasks WHERE message_id = ANY ($1) AND claim = $2))
+    ORDER BY id FOR KEY SHARE
 """
 
 
 async def lock_tasks(conn: Connection, message_ids: Sequence[MessageId], *, claim: str) -> list[TaskRow]:
     """Those that are still ours, until the transaction ends. A task whose message is gone is not among them."""
+    await conn.execute(_LOCK_SESSIONS, message_ids, claim)
     return [TaskRow(**row) for row in await conn.fetch(_LOCK, message_ids, claim)]
 
 

@@ -1,7 +1,7 @@
 """Who writes of a session's people, and who removes them: never both at once.
 
     lock_sessions (shared)  ── whoever stores messages, answers, and events of them
-    seize_sessions (alone)  ── whoever removes a contact, a session or a company
+    seize_sessions (alone)  ── whoever removes a contact, a session or a company, or silences a bot
 
 Both come first in their transaction, in the order of the ids, so that nobody waits in a circle. Without them a writer
 that read a contact before it was removed would leave a message or an event of it behind.

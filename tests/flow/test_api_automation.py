@@ -1,18 +1,23 @@
 """Chats and their bot through the API: how it stands in one, keeping it quiet, what that takes back."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from relay.model.ids import MessageId, SessionId, TenantId, new_message_id
-from relay.store import outgoing
+from relay.replies import answers, responder
+from relay.store import outbox, outgoing
 from relay.store.outgoing import Accepted
 from relay.store.pool import Pool
 from tests.accounts import AT, MARIA_CHAT
 from tests.api_client import Api, serve_api
+from tests.bot import Bot
+from tests.locks import waits
 from tests.serving import make_session
 
 WHATSAPP = "/api/v1/whatsapp"
@@ -22,6 +27,7 @@ PEDRO_CHAT = "5511999990002@s.whatsapp.net"
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 Caller = tuple[Api, str]
+Silence = Callable[[Caller], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
@@ -261,3 +267,78 @@ async def test_a_message_says_why_the_bot_said_it(alone: Caller, pool: Pool) -> 
     assert {message["id"]: message["automation"] for message in listed} == {bots: cause, mine: None}
     message = (await api.get(f"{WHATSAPP}/messages/{bots}")).json()
     assert (message["origin"], message["automation"]) == ("bot", cause)
+
+
+RULES = """
+    version: 1
+    rules:
+      - {id: hello, when: {keyword: oi}, do: [{reply: "Olá!"}]}
+"""
+
+
+@pytest.fixture
+async def bot(alone: Caller, pool: Pool, url: str, tmp_path: Path) -> AsyncIterator[Bot]:
+    """The bot of that session; Maria has said `oi`, which it knows an answer to."""
+    bot = Bot(pool, url, tmp_path, (TenantId(alone[0].company_id), SessionId(alone[1])))
+    await bot.obeys(RULES)
+    await bot.hears("oi")
+    yield bot
+    await bot.close()
+
+
+async def switch_off(caller: Caller) -> None:
+    answer = await caller[0].patch(f"{WHATSAPP}/sessions/{caller[1]}", json={"automation": False})
+    assert answer.status_code == 200, answer.text
+
+
+async def pause(caller: Caller) -> None:
+    await change(caller, "pause", seconds=7200)
+
+
+@pytest.mark.parametrize("silence", [pause, switch_off])
+@pytest.mark.parametrize("written", [False, True])
+async def test_a_bot_that_is_silenced_while_it_answers_says_nothing(
+    alone: Caller,
+    bot: Bot,
+    monkeypatch: pytest.MonkeyPatch,
+    silence: Silence,
+    written: bool,
+) -> None:
+    """Its decision has been made, or is written and not yet committed: whoever silences it waits, and takes it back."""
+    write = answers.write
+    silencing: list[asyncio.Task[None]] = []
+
+    async def at_this_moment(conn: Any, answered: Any) -> Any:
+        rung = await write(conn, answered) if written else None
+        silencing.append(asyncio.create_task(silence(alone)))
+        await waits(bot.pool, silencing[0])
+        return rung or await write(conn, answered)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(responder, "write", at_this_moment)
+        await bot.work()
+    await silencing[0]
+    assert await bot.said() == []
+
+
+@pytest.mark.parametrize("silence", [pause, switch_off])
+async def test_a_bot_that_waits_for_whoever_silences_it_says_nothing(
+    alone: Caller,
+    bot: Bot,
+    monkeypatch: pytest.MonkeyPatch,
+    silence: Silence,
+) -> None:
+    """What it decides on is looked at when the session is its own, and not before."""
+    insert = outbox.insert_events
+    working: list[asyncio.Task[None]] = []
+
+    async def at_this_moment(conn: Any, events: Any) -> bool:
+        working.append(asyncio.create_task(bot.work()))
+        await waits(bot.pool, working[0])
+        return await insert(conn, events)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "insert_events", at_this_moment)
+        await silence(alone)
+    await working[0]
+    assert await bot.said() == []
