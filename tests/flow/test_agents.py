@@ -514,3 +514,18 @@ async def test_an_address_that_is_not_allowed(desk: AgentsDesk, model: ModelServ
     await desk.answer()
     [call] = await desk.calls(account)
     assert (call.outcome, await desk.said(account)) == ("failed", ["Já volto."])
+
+
+@pytest.mark.parametrize("tokens", [2**31, 2**63])
+async def test_a_server_that_says_it_has_used_more_than_can_be(
+    desk: AgentsDesk, model: ModelServer, tokens: int
+) -> None:
+    """Its answer is said all the same, at once, and the call is in the log."""
+    account = await desk.add_account()
+    await desk.add_agent(account, baseUrl=model.url)
+    await desk.write(account, fallback="Já volto.")
+    model.will(text("Olá!", usage={"prompt_tokens": tokens, "completion_tokens": tokens}))
+    await desk.answer()
+    assert await desk.said(account) == ["Olá!"]
+    [call] = await desk.calls(account)
+    assert call.outcome == "answered"

@@ -23,6 +23,8 @@ from relay.replies.agents.files import File
 from relay.replies.agents.speech import storable
 
 _TEXT_CHARACTERS_MOST = 65_536
+_TOKENS_MOST = 50_000_000
+"""What a server may say that it has used: those of all requests of a question fit into the log's column."""
 
 
 class ToolCall(Struct, frozen=True, kw_only=True):
@@ -202,7 +204,11 @@ def _call(given: _Call) -> ToolCall:
 def _tokens(usage: _Usage | None) -> Tokens | None:
     if usage is None:
         return None
-    return Tokens(prompt=max(0, usage.prompt_tokens), completion=max(0, usage.completion_tokens))
+    return Tokens(prompt=_used(usage.prompt_tokens), completion=_used(usage.completion_tokens))
+
+
+def _used(said: int) -> int:
+    return min(max(0, said), _TOKENS_MOST)
 
 
 async def _gather(stream: Any) -> Completion:
