@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from relay.loops import run_until
 from relay.replies.agents.turns import AgentTurns
-from relay.store import agent_turns, bot_chats
+from relay.store import agent_questions, agent_turns, bot_chats
 from relay.store.pool import Pool
 from tests.accounts import MARIA_CHAT
 from tests.agents_desk import AgentsDesk
@@ -420,3 +421,26 @@ async def test_another_tenants_agent_is_nobodys(desk: AgentsDesk, model: ModelSe
     await desk.write(ours, fallback="Já volto.")
     await desk.answer()
     assert (model.received, await desk.said(ours)) == ([], ["Já volto."])
+
+
+async def test_what_is_written_after_a_deleted_question_is_answered(
+    desk: AgentsDesk, model: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question was deleted for everyone; what joined it after the claim is the next one."""
+    account = await desk.add_account()
+    await desk.add_agent(account, baseUrl=model.url)
+    await desk.write(account, "Ops")
+    await desk.pool.execute("UPDATE whatsapp_messages SET revoked_at = now()")
+    find = agent_questions.list_asked
+
+    async def write_meanwhile(*given: Any) -> Any:
+        found = await find(*given)
+        monkeypatch.undo()
+        await desk.write(account, "Vocês abrem amanhã?")
+        return found
+
+    monkeypatch.setattr(agent_questions, "list_asked", write_meanwhile)
+    await desk.answer()
+    await desk.answer()
+    assert await desk.said(account) == ["Olá!"]
+    assert await desk.turns_left() == 0

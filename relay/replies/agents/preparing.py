@@ -38,7 +38,10 @@ async def prepare(conn: Connection, vault: Vault, turn: ClaimedTurn, *, now: dat
     opened = await _find_agent(conn, vault, turn)
     settings = None if opened is None else opened.agent.settings
     question = await load_question(conn, turn, session, settings, now=now)
-    if question is None or is_stopped(question.messages, settings.stop_words if settings else ()):
+    if question is None:
+        await _drop(conn, turn, all_of_it=False)
+        return None
+    if is_stopped(question.messages, settings.stop_words if settings else ()):
         await _drop(conn, turn)
         return None
     if settings is not None and any_awaited(question.messages, settings):
@@ -57,8 +60,10 @@ async def _find_agent(conn: Connection, vault: Vault, turn: ClaimedTurn) -> Open
     return opened
 
 
-async def _drop(conn: Connection, turn: ClaimedTurn) -> None:
-    """Nothing is said, and nothing follows."""
+async def _drop(conn: Connection, turn: ClaimedTurn, *, all_of_it: bool = True) -> None:
+    """Nothing is said, and nothing follows; or, not `all_of_it`, what has arrived since the claim."""
     async with conn.transaction():
-        if await agent_turns.lock_turn(conn, turn) is not None:
-            await agent_turns.end_turn(conn, turn, [])
+        held = await agent_turns.lock_turn(conn, turn)
+        if held is not None:
+            rest = [] if all_of_it else [one for one in held if one not in turn.message_ids]
+            await agent_turns.end_turn(conn, turn, rest)
