@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from relay.loops import run_until
+from relay.replies.agents import turns as turns_module
 from relay.replies.agents.turns import AgentTurns
 from relay.store import agent_questions, agent_turns, bot_chats
 from relay.store.pool import Pool
@@ -444,3 +445,25 @@ async def test_what_is_written_after_a_deleted_question_is_answered(
     await desk.answer()
     assert await desk.said(account) == ["Olá!"]
     assert await desk.turns_left() == 0
+
+
+async def test_a_process_that_stops_keeps_the_leases_of_what_it_waits_for(
+    desk: AgentsDesk, model: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long a stop waits for a call: nobody else asks the agent meanwhile."""
+    monkeypatch.setattr(turns_module, "_POLL_SECONDS", 0.01)
+    account = await desk.add_account()
+    await desk.add_agent(account, baseUrl=model.url)
+    await desk.write(account)
+    go_on = asyncio.Event()
+    model.will(hang(go_on))
+    async with desk.responder(lease_seconds=3) as turns:
+        await begin(turns, model)
+        await run_out(desk)
+        stopping = asyncio.create_task(turns.finish())
+        async with asyncio.timeout(10):
+            while not await desk.pool.fetchval("SELECT due_at > now() FROM agent_turns"):
+                pass
+        go_on.set()
+        await stopping
+    assert len(await desk.said(account)) == 1

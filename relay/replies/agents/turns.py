@@ -14,6 +14,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Self, TypeAlias
 
@@ -34,7 +35,7 @@ from relay.store import agent_turns
 from relay.store.agent_turns import ClaimedTurn
 from relay.store.blobs import Blobs
 from relay.store.doorbell import Doorbell
-from relay.store.pool import Connection, Pool
+from relay.store.pool import DATABASE_AWAY, Connection, Pool
 from relay.store.rates import Count, uncounted
 from relay.vault import Vault
 
@@ -246,9 +247,14 @@ class AgentTurns:
     # --- the end ------------------------------------------------------------------------------------------------
 
     async def finish(self) -> None:
-        """Wait until no call is under way, at most as long as the server may take to stop."""
-        if self._running:
-            await asyncio.wait(self._running, timeout=self._drain_seconds)
+        """Wait until no call is under way, at most as long as the server may take to stop; their leases are kept."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._drain_seconds
+        while self._running and (left := until - loop.time()) > 0:
+            _, unfinished = await asyncio.wait(self._running, timeout=min(left, _POLL_SECONDS))
+            if unfinished:
+                with suppress(*DATABASE_AWAY):
+                    await self.watch()
 
     async def _give_back(self) -> None:
         unfinished = dict(self._running)
