@@ -27,6 +27,7 @@ from relay.store.idempotency import Answer
 from relay.store.outgoing import Accepted
 from relay.store.owners import find_owner
 from relay.store.pool import DATABASE_AWAY, Connection, Pool
+from relay.store.session_locks import lock_sessions
 
 _MOST_ROWS = 500
 _LINGER_SECONDS = 0.004
@@ -167,7 +168,14 @@ async def _insert_with_answers(
     conn: Connection, batch: Sequence[_Waiting], answers: Sequence[Answer]
 ) -> list[Answer | Exception | None]:
     """Raises NotFound when the session of a message with an answer is gone: then neither is to be kept."""
-    standing = dict(zip(map(id, answers), await idempotency.insert_answers(conn, answers), strict=True))
+    # Before the answers, which hold their companies: whoever removes a company goes the same way.
+    await lock_sessions(conn, {one.message.session_id for one in batch})
+    try:
+        kept = await idempotency.insert_answers(conn, answers)
+    except asyncpg.ForeignKeyViolationError:
+        # A company is gone, and its session with it.
+        raise NotFound(_NO_SESSION) from None
+    standing = dict(zip(map(id, answers), kept, strict=True))
     before = [None if one.answer is None else standing[id(one.answer)] for one in batch]
     fresh = [one.message for one, answer in zip(batch, before, strict=True) if answer is None]
     taken = await outgoing.insert_accepted(conn, fresh) if fresh else set()

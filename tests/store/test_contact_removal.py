@@ -6,12 +6,25 @@ from typing import Any
 
 import pytest
 
+from relay.api.accept import Acceptor
 from relay.engines.engine import Acknowledged
 from relay.host.inbox_transaction import Transaction
+from relay.model.errors import NotFound
 from relay.model.ids import ContactId, new_message_id
 from relay.model.message import Party
 from relay.replies.events import automation_event
-from relay.store import contact_removal, facts, inbound, outbox, outgoing, reply_tasks, sessions, tenants
+from relay.store import (
+    contact_removal,
+    facts,
+    inbound,
+    outbox,
+    outgoing,
+    reply_tasks,
+    session_locks,
+    sessions,
+    tenants,
+)
+from relay.store.idempotency import Answer, Place
 from relay.store.inbound import Change
 from relay.store.outgoing import Accepted
 from relay.store.pool import Connection, Pool
@@ -190,3 +203,35 @@ async def test_a_removal_that_broke_off_is_done_again(pool: Pool, account: Accou
         hidden = await contact_removal.hide_contact(conn, account[0], contact_id)
         await contact_removal.delete_contact(conn, hidden)
     assert await left(pool) == {}
+
+
+async def test_a_send_with_a_key_and_a_company_that_goes(desk: Desk, pool: Pool, account: Account) -> None:
+    """Neither locks the other out: the one waits for the other, and both end as they should."""
+    acceptor = Acceptor(pool, desk.doorbell)
+    message = Accepted(
+        id=new_message_id(),
+        tenant_id=account[0],
+        session_id=account[1],
+        chat=MARIA_CHAT,
+        origin="api",
+        type="text",
+        content={"text": "Olá"},
+        reply_to=None,
+        mentions=[],
+        budgeted=False,
+        at=AT,
+    )
+    answer = Answer(
+        place=Place(tenant_id=account[0], route="POST /send", key="k"),
+        body_hash=b"h",
+        status_code=202,
+        body=b"{}",
+    )
+    async with pool.acquire() as conn:
+        async with conn.transaction():
+            await session_locks.seize_sessions(conn, account[0])
+            sending = asyncio.create_task(acceptor.accept(message, answer))
+            assert await waits(pool, sending)
+            await tenants.delete_tenant(conn, account[0])
+        with pytest.raises(NotFound):
+            await sending
