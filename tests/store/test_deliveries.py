@@ -1,5 +1,6 @@
 """The queue of what is owed, on a real Postgres: lanes, leases, fencing, order, and the plans of its queries."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from relay.store.deliveries import Claimed, Result
 from relay.store.kept import KeptConnection
 from relay.store.pool import Connection, Pool
 from relay.vault import DataKey
+from tests.locks import waits
 from tests.owing import add_endpoint, add_events, add_tenant
 
 DAY = 86400.0
@@ -451,3 +453,27 @@ async def pages(conn: Connection, sql: str, *args: Any) -> int:
     await transaction.rollback()
     plan = json.loads(explained)[0]["Plan"]
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+
+async def test_what_ends_while_it_is_replayed_goes_on_counting(
+    pool: Pool, conn: Connection, other: Connection
+) -> None:
+    """A replay that began before a delivery ended owes it again as its next attempt, and it is in one list only."""
+    endpoint, _ = await add_endpoint(conn)
+    await add_events(conn, endpoint.tenant_id)
+    claimed = await claim(conn, endpoint)
+    since, until = datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC) + timedelta(seconds=1)
+    async with conn.transaction():
+        await settle(conn, claimed, final=SUCCEEDED)
+        replaying = asyncio.create_task(
+            delivery_log.replay(other, endpoint.tenant_id, endpoint.id, since=since, until=until)
+        )
+        assert await waits(pool, replaying)
+    assert await replaying == 1
+    [owed] = await delivery_log.list_deliveries(conn, endpoint.tenant_id, limit=10)
+    assert (owed.status, owed.attempts) == (DeliveryStatus.PENDING, 1)
+    [again] = await claim(conn, endpoint)
+    assert (again.attempt, again.tries) == (2, 1)
+    await settle(conn, [again], final=SUCCEEDED)
+    [ended] = await delivery_log.list_deliveries(conn, endpoint.tenant_id, limit=10)
+    assert (ended.status, ended.attempts) == (SUCCEEDED, 2)
