@@ -22,7 +22,7 @@ from relay.api.request import Request
 from relay.api.services import Services
 from relay.api.waiting import wait_for
 from relay.api.wire import In, Out
-from relay.model.errors import InvalidInput, NotFound, RelayError
+from relay.model.errors import InvalidInput, NotFound, NotReady, RelayError
 from relay.model.ids import MessageId, TenantId, new_message_id
 from relay.model.message import MEDIA_TYPES, SENDABLE_TYPES, Message, MessageStatus, MessageType, Origin
 from relay.model.tenant import Scope
@@ -120,6 +120,9 @@ async def _accept(
         if rejects:
             message = await services.acceptor.take_budget(sending, message)
         before = await services.acceptor.accept(message, answer)
+    except NotReady:
+        # Nobody can say whether it was stored: if it was, it is sent with its file.
+        raise
     except RelayError:
         await _drop_new_file(services, data, message)
         raise

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from aiohttp import web
 
+from relay.api import accept
 from relay.config import Config, Webhooks
 from relay.store.pool import Pool
 from tests.api_client import OPERATOR_KEY, Api, serve_api
@@ -370,6 +371,35 @@ async def test_retried_file_is_stored_once(bad: tuple[Api, str]) -> None:
     assert len({answer.json()["messageId"] for answer in answers}) == 1
     assert await api.services.pool.fetchval("SELECT count(*) FROM media") == 1
     assert len([p for p in api.services.blobs.path("x").parent.parent.rglob("*") if p.is_file()]) == 1
+
+
+async def test_a_file_of_what_may_have_been_stored_is_kept(
+    bad: tuple[Api, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database went away with the answer to the commit: the message is there, and so is its file."""
+    api, session_id = bad
+    insert = accept.Acceptor._insert
+
+    async def lose_the_answer(self: Any, batch: Any) -> Any:
+        await insert(self, batch)
+        raise ConnectionResetError
+
+    body = {
+        "sessionId": session_id,
+        "to": MARIA,
+        "type": "image",
+        "content": {"base64": b64encode(PNG).decode()},
+    }
+    key = {"Idempotency-Key": "photo-1"}
+    with monkeypatch.context() as patch:
+        patch.setattr(accept.Acceptor, "_insert", lose_the_answer)
+        lost = await api.post(SEND, json=body, headers=key)
+    assert (lost.status_code, lost.json()["code"]) == (503, "database_unavailable")
+    assert (await api.post(SEND, json=body, headers=key)).status_code == 202
+    [media_id] = [
+        row[0] for row in await api.services.pool.fetch("SELECT content ->> 'mediaId' FROM whatsapp_messages")
+    ]
+    assert (await api.get(f"/api/v1/whatsapp/media/{media_id}")).content == PNG
 
 
 async def test_budget_that_rejects(bad: tuple[Api, str]) -> None:
