@@ -22,6 +22,8 @@ _LOCK = 0x52454C4159  # "RELAY": the advisory lock of migrations and partitions
 _OLDEST_SERVER = 140000
 _PARTITIONED = (("events", "evt_"), ("attempts", "dlv_"))
 _DAYS_AHEAD = 7
+_LOCK_WAIT = "300ms"
+"""For a table that everybody writes to; there are days enough to try it again."""
 
 
 def migrations() -> list[tuple[int, str, str]]:
@@ -89,15 +91,29 @@ def _days(now: datetime) -> Iterator[datetime]:
 
 
 async def add_partitions(conn: Connection, *, now: datetime) -> None:
-    """Make yesterday's to next week's partitions where they are missing."""
+    """Make yesterday's to next week's partitions where they are missing; what is busy now, the next time."""
     for table, prefix in _PARTITIONED:
         for day in _days(now):
             name = f"{table}_{day:%Y%m%d}"
             if await conn.fetchval("SELECT to_regclass($1)", name) is None:
                 start, end = ids.floor(prefix, day), ids.floor(prefix, day + timedelta(days=1))
-                await conn.execute(
-                    f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF {table} FOR VALUES FROM ('{start}') TO ('{end}')"
-                )
+                if not await _change(
+                    conn,
+                    f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF {table} FOR VALUES FROM ('{start}') TO ('{end}')",
+                ):
+                    break
+
+
+async def _change(conn: Connection, sql: str) -> bool:
+    """False where somebody reads the table for long (a backup): all who write to it would wait behind us."""
+    try:
+        async with conn.transaction():
+            await conn.execute(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'")
+            await conn.execute(sql)
+    except asyncpg.LockNotAvailableError:
+        log.warning("partition.busy", extra={"statement": sql.partition(" FOR ")[0]})
+        return False
+    return True
 
 
 _LIST_PARTITIONS = """
@@ -115,7 +131,8 @@ async def drop_partitions(conn: Connection, *, before: datetime) -> list[str]:
             end = ids.floor(prefix, day + timedelta(days=1))
             if day + timedelta(days=1) > before or await _is_owed(conn, table, end):
                 continue
-            await conn.execute(f"DROP TABLE {row['relname']}")
+            if not await _change(conn, f"DROP TABLE {row['relname']}"):
+                break
             dropped.append(row["relname"])
     return dropped
 

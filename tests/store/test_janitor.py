@@ -1,5 +1,6 @@
 """The janitor: what is too old goes, by the shorter of a tenant's wish and the server's; what is owed stays."""
 
+import asyncio
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from relay.store import migrate, tenants
 from relay.store.blobs import Blobs
 from relay.store.pool import Pool
 from tests.accounts import add_session
+from tests.locks import waits
 
 TODAY = datetime.now(UTC)
 
@@ -169,3 +171,24 @@ async def test_what_a_message_had_promised_goes_with_it(pool: Pool, blobs: Blobs
     await janitor(pool, blobs, message_days=30).work()
     assert await count(pool, "media_fetches") == 1
     assert await count(pool, "early_receipts") == 2
+
+
+async def test_who_reads_for_long_holds_up_the_days_and_nobody_else(pool: Pool, blobs: Blobs) -> None:
+    """A backup that reads the events: the day is dropped later, and what happens meanwhile is written."""
+    async with pool.acquire() as conn:
+        tenant_id, _session = await add_session(conn)
+    insert = "INSERT INTO events (id, tenant_id, type, body) VALUES ($1, $2, 'message.received', '{}')"
+    await pool.execute(insert, old("evt_", 0), tenant_id)
+    at_work = janitor(pool, blobs, now=TODAY + timedelta(days=60), event_days=30)
+    async with pool.acquire() as backup, pool.acquire() as writer:
+        await writer.execute("SET lock_timeout = '5s'")
+        async with backup.transaction():
+            await backup.fetchval("SELECT count(*) FROM events")
+            working = asyncio.create_task(at_work.work())
+            assert await waits(pool, working)
+            await writer.execute(insert, old("evt_", -1), tenant_id)
+            await working
+        assert await writer.fetchval("SELECT to_regclass($1) IS NOT NULL", f"events_{TODAY:%Y%m%d}")
+        await writer.execute("RESET lock_timeout")
+    await at_work.work()
+    assert await pool.fetchval("SELECT to_regclass($1) IS NULL", f"events_{TODAY:%Y%m%d}")
