@@ -1,8 +1,8 @@
 """The responder: rules and plugins decide what is answered, agents are asked, plugins hear of what happened."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -41,6 +41,17 @@ class _Outside:
         await self._plugins.replied(situation, messages)
 
 
+@asynccontextmanager
+async def _running(loop: Loop) -> AsyncIterator[None]:
+    """The loop runs for as long as the block lasts."""
+    running = asyncio.create_task(loop.run(), name=loop.name)
+    try:
+        yield
+    finally:
+        loop.stop()
+        await running
+
+
 async def run(base: Base, ready: asyncio.Event) -> None:
     config = base.config
     async with AsyncExitStack() as stack:
@@ -62,6 +73,8 @@ async def run(base: Base, ready: asyncio.Event) -> None:
             count=base.tally.count,
         )
         stack.push_async_callback(slow.close)
+        # Until the last: what it has under way is its own while agents are waited for.
+        await stack.enter_async_context(_running(slow.loop))
         responder = Responder(base.pool, base.doorbell, library, slow)
         stack.push_async_callback(responder.close)
         agents = await stack.enter_async_context(
@@ -80,6 +93,4 @@ async def run(base: Base, ready: asyncio.Event) -> None:
         )
         looking = Loop("rules.files", library.look, poll_seconds=_LOOK_SECONDS, bell=Bell())
         ready.set()
-        await run_until(
-            [responder.loop, slow.loop, looking, *agents.loops(), *plugins.loops()], base.stopping
-        )
+        await run_until([responder.loop, looking, *agents.loops(), *plugins.loops()], base.stopping)
