@@ -7,6 +7,7 @@ written is swept after a day. Hosts on several machines share the folder (a netw
 """
 
 import hashlib
+import math
 import os
 import secrets
 from collections.abc import AsyncIterable, Iterable
@@ -158,8 +159,16 @@ class Blobs:
     async def sweep(self, conn: Connection, *, now: datetime) -> int:
         """Remove files older than a day that no row knows: somebody died before writing it. Answers how many."""
         oldest = (now - timedelta(days=1)).timestamp()
-        files = {path.stem: path for path in self._root.glob("*/med_*") if path.stat().st_mtime < oldest}
+        files = {path.stem: path for path in self._root.glob("*/med_*") if _written_at(path) < oldest}
         known = {row["id"] for row in await conn.fetch(_KNOWN, list(files))}
         for media_id in files.keys() - known:
             files[media_id].unlink(missing_ok=True)
         return len(files.keys() - known)
+
+
+def _written_at(path: Path) -> float:
+    """In unix time; for ever, where it has just been renamed or removed."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf

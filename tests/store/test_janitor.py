@@ -192,3 +192,22 @@ async def test_who_reads_for_long_holds_up_the_days_and_nobody_else(pool: Pool, 
         await writer.execute("RESET lock_timeout")
     await at_work.work()
     assert await pool.fetchval("SELECT to_regclass($1) IS NULL", f"events_{TODAY:%Y%m%d}")
+
+
+async def test_a_file_that_is_finished_while_the_folder_is_swept(
+    pool: Pool, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody renames it between the look into the folder and the look at the file: the round goes on."""
+    part = blobs.path(old("med_", 0)).with_suffix(".part")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    part.write_bytes(b"half")
+    glob = Path.glob
+
+    def rename_then(self: Path, pattern: str) -> Any:
+        found = list(glob(self, pattern))
+        part.rename(part.with_suffix(""))
+        return iter(found)
+
+    monkeypatch.setattr(Path, "glob", rename_then)
+    await janitor(pool, blobs).work()
+    assert part.with_suffix("").exists()
