@@ -2,21 +2,25 @@
 
 days ahead of `events` and `attempts` ──► made        messages, media older than a tenant keeps ──► removed
 days older than the server keeps ──► dropped          idempotency keys, counters, requests, sign-ins ──► removed when over
+contacts whose removal broke off ──► removed
 """
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from relay.config import Config
 from relay.loops import Bell, Loop
 from relay.model import ids
+from relay.model.errors import NotFound
 from relay.model.ids import TenantId
 from relay.model.tenant import Tenant
 from relay.store import (
     agent_calls,
     console_sessions,
+    contact_removal,
     early_receipts,
     events,
     idempotency,
@@ -75,6 +79,7 @@ class Janitor:
                 await self._turn_days(conn)
                 for tenant in await _all_tenants(conn):
                     await self._sweep(conn, tenant)
+                await self._finish_removals(conn)
                 await self._blobs.sweep(conn, now=self._now())
                 await idempotency.delete_expired(conn)
                 await rate_counters.delete_expired(conn)
@@ -93,6 +98,16 @@ class Janitor:
             conn, before=now - timedelta(days=self._retention.event_days)
         ):
             log.info("partition.dropped", extra={"partition": name})
+
+    async def _finish_removals(self, conn: Connection) -> None:
+        """Contacts that somebody wanted removed when their process died; their events go with the next ring."""
+        for tenant_id, contact_id in await contact_removal.list_hidden(conn):
+            with suppress(NotFound):
+                async with conn.transaction():
+                    hidden = await contact_removal.hide_contact(conn, tenant_id, contact_id)
+                async with conn.transaction():
+                    removed = await contact_removal.delete_contact(conn, hidden, at=self._now())
+                self._blobs.remove_files(removed.media if removed else [])
 
     async def _sweep(self, conn: Connection, tenant: Tenant) -> None:
         kept, server = tenant.retention, self._retention

@@ -21,9 +21,8 @@ from relay.api.wire import In, Out
 from relay.model.errors import InvalidInput
 from relay.model.ids import ContactId, SessionId
 from relay.model.tenant import Scope
-from relay.replies.events import contact_deleted
 from relay.replies.situation import Variable
-from relay.store import bot_contacts, contact_removal, contacts, outbox
+from relay.store import bot_contacts, contact_removal, contacts
 from relay.store.bot_contacts import BotContact
 from relay.store.contacts import Contact
 
@@ -155,15 +154,13 @@ async def delete_contact(request: Request, contact_id: FromPath[str]) -> None:
             hidden = await contact_removal.hide_contact(conn, tenant_id, contact_id)
         services.doorbell.ring("replies")
         async with conn.transaction():
-            media = await contact_removal.delete_contact(conn, hidden)
-            told = contact_deleted(
-                at=services.now(), tenant_id=tenant_id, session_id=hidden.session_id, contact_id=hidden.id
-            )
-            owed = await outbox.insert_events(conn, [told])
-    await asyncio.to_thread(services.blobs.remove_files, media)
+            removed = await contact_removal.delete_contact(conn, hidden, at=services.now())
+    if removed is None:
+        return
     services.doorbell.ring("events")
-    if owed:
+    if removed.owed:
         services.doorbell.ring("deliveries")
+    await asyncio.to_thread(services.blobs.remove_files, removed.media)
 
 
 @post(

@@ -1,4 +1,4 @@
-"""The events of bots, and of contacts that go: what each one's `data` holds on the wire."""
+"""The events of bots: what each one's `data` holds on the wire."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -38,18 +38,4 @@ def automation_event(
         contact_id=contact_id,
         chat=f"{session_id}:{chat}",
         body=body_of(event_type, at, about | dict(data)),
-    )
-
-
-def contact_deleted(
-    *, at: datetime, tenant_id: TenantId, session_id: SessionId, contact_id: ContactId
-) -> Event:
-    """It stays when all else of the contact goes, so it holds the id and is not filed under it."""
-    data = {"sessionId": session_id, "contactId": contact_id}
-    return Event(
-        id=new_event_id(),
-        tenant_id=tenant_id,
-        type="contact.deleted",
-        session_id=session_id,
-        body=body_of("contact.deleted", at, data),
     )

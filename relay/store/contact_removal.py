@@ -3,12 +3,16 @@
     hide_contact (short, the session seized)  ──commit──►  delete_contact (in its own time) ──commit──► gone
 
 Hidden, a contact has no name: whoever writes anew is somebody new, and what is about to be said or asked is dropped.
-After it only the messages that are there can still change, and they are the first to go.
+After it only the messages that are there can still change, and they go before the events that tell of it. What a crash
+leaves hidden the janitor removes.
 """
+
+from datetime import datetime
 
 import msgspec
 
 from relay.model.ids import ContactId, SessionId, TenantId
+from relay.store import facts, outbox
 from relay.store.contacts import get_contact
 from relay.store.pool import Connection
 from relay.store.session_locks import seize_sessions
@@ -69,7 +73,21 @@ async def hide_contact(conn: Connection, tenant_id: TenantId, contact_id: str) -
     return hidden
 
 
-# First of all: whoever is changing one of them, and tells of it, has finished then.
+_LIST_HIDDEN = """
+    SELECT tenant_id, id FROM whatsapp_contacts WHERE pn IS NULL AND lid IS NULL ORDER BY id LIMIT 100
+"""
+
+
+async def list_hidden(conn: Connection) -> list[tuple[TenantId, ContactId]]:
+    """Whose removal is under way, or was broken off: a hundred of them, of any tenant."""
+    return [(row["tenant_id"], row["id"]) for row in await conn.fetch(_LIST_HIDDEN)]
+
+
+# What plugins and bots know of them goes with their row. Of two who remove them the second finds nothing.
+_DELETE_CONTACT = """
+    DELETE FROM whatsapp_contacts WHERE tenant_id = $1 AND id = $2 AND pn IS NULL AND lid IS NULL RETURNING id
+"""
+# Before the events: whoever is changing one of them, and tells of it, has finished then.
 _DELETE_MESSAGES = """
     DELETE FROM whatsapp_messages WHERE tenant_id = $1 AND contact_id = $2 RETURNING content ->> 'mediaId' AS media_id
 """
@@ -95,24 +113,30 @@ _DELETE_DECISIONS = """
     DELETE FROM shadow_decisions
     WHERE tenant_id = $1 AND (contact_id = $2 OR session_id = $3 AND chat = ANY ($4))
 """
-# What plugins and bots know of them goes with their row.
-_DELETE = (
-    "DELETE FROM whatsapp_chats WHERE tenant_id = $1 AND contact_id = $2",
-    "DELETE FROM whatsapp_contacts WHERE tenant_id = $1 AND id = $2",
-)
+_DELETE_CHATS = "DELETE FROM whatsapp_chats WHERE tenant_id = $1 AND contact_id = $2"
 
 
-async def delete_contact(conn: Connection, hidden: Hidden) -> list[str]:
-    """Everything of somebody who is hidden; answers the ids of files, which are the caller's to remove."""
+class Removed(msgspec.Struct, frozen=True, kw_only=True):
+    media: list[str]
+    """Ids of files that are the caller's to remove."""
+    owed: bool
+    """Endpoints are to hear of it: ring `deliveries` after the commit, and `events` in any case."""
+
+
+async def delete_contact(conn: Connection, hidden: Hidden, *, at: datetime) -> Removed | None:
+    """Everything of somebody who is hidden, and the event that says so; None when it has been done meanwhile."""
     tenant_id, contact_id, session_id, chats = hidden.tenant_id, hidden.id, hidden.session_id, hidden.chats
+    if await conn.fetchval(_DELETE_CONTACT, tenant_id, contact_id) is None:
+        return None
     messages = await conn.fetch(_DELETE_MESSAGES, tenant_id, contact_id)
     carried = [row["media_id"] for row in messages if row["media_id"]]
     media = await conn.fetch(_DELETE_MEDIA, tenant_id, contact_id, carried)
-    told = await conn.fetch(_EVENTS, tenant_id, contact_id, [f"{session_id}:{chat}" for chat in chats])
+    of_them = await conn.fetch(_EVENTS, tenant_id, contact_id, [f"{session_id}:{chat}" for chat in chats])
     for sql in _DELETE_OF_EVENTS:
-        await conn.execute(sql, tenant_id, [row["id"] for row in told])
+        await conn.execute(sql, tenant_id, [row["id"] for row in of_them])
     await conn.execute(_DELETE_RECEIPTS, session_id, chats)
     await conn.execute(_DELETE_DECISIONS, tenant_id, contact_id, session_id, chats)
-    for sql in _DELETE:
-        await conn.execute(sql, tenant_id, contact_id)
-    return [row["id"] for row in media]
+    await conn.execute(_DELETE_CHATS, tenant_id, contact_id)
+    told = facts.contact_deleted(at=at, tenant_id=tenant_id, session_id=session_id, contact_id=contact_id)
+    owed = await outbox.insert_events(conn, [told])
+    return Removed(media=[row["id"] for row in media], owed=owed)

@@ -1,4 +1,4 @@
-"""The events of messages: what each one's `data` holds on the wire."""
+"""The events of messages and contacts: what each one's `data` holds on the wire."""
 
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
@@ -123,3 +123,16 @@ def message_reaction(message: NewMessage) -> Event:
         "chat": message.chat,
     }
     return _event(row, "message.reaction", message.sent_at, data)
+
+
+def contact_deleted(
+    *, at: datetime, tenant_id: TenantId, session_id: SessionId, contact_id: ContactId
+) -> Event:
+    """It stays when all else of the contact goes, so it holds the id and is not filed under it."""
+    return Event(
+        id=new_event_id(),
+        tenant_id=tenant_id,
+        type="contact.deleted",
+        session_id=session_id,
+        body=body_of("contact.deleted", at, {"sessionId": session_id, "contactId": contact_id}),
+    )

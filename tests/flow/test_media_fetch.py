@@ -450,7 +450,7 @@ async def _delete_contact(fetching: Fetching, account: Account) -> None:
     contact = await fetching.pool.fetchval("SELECT id FROM whatsapp_contacts")
     async with fetching.pool.acquire() as conn:
         hidden = await contact_removal.hide_contact(conn, account[0], contact)
-        await contact_removal.delete_contact(conn, hidden)
+        await contact_removal.delete_contact(conn, hidden, at=AT)
 
 
 async def _delete_session(fetching: Fetching, account: Account) -> None:

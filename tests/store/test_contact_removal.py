@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from relay.api.accept import Acceptor
+from relay.config import Config
 from relay.engines.engine import Acknowledged
 from relay.host.inbox_transaction import Transaction
+from relay.janitor import Janitor
 from relay.model.errors import NotFound
 from relay.model.ids import ContactId, new_message_id
 from relay.model.message import Party
@@ -24,6 +27,7 @@ from relay.store import (
     sessions,
     tenants,
 )
+from relay.store.blobs import Blobs
 from relay.store.idempotency import Answer, Place
 from relay.store.inbound import Change
 from relay.store.outgoing import Accepted
@@ -47,7 +51,7 @@ async def remove(pool: Pool, account: Account) -> None:
         async with conn.transaction():
             hidden = await contact_removal.hide_contact(conn, account[0], contact_id)
         async with conn.transaction():
-            await contact_removal.delete_contact(conn, hidden)
+            await contact_removal.delete_contact(conn, hidden, at=AT)
 
 
 async def remove_session(pool: Pool, account: Account) -> None:
@@ -157,8 +161,11 @@ async def test_everything_of_a_contact_goes(desk: Desk, pool: Pool, account: Acc
     )
     await remove(pool, account)
     assert await left(pool) == {}
-    for table in ("whatsapp_contacts", "whatsapp_chats", "whatsapp_messages", "events", "deliveries"):
+    for table in ("whatsapp_contacts", "whatsapp_chats", "whatsapp_messages"):
         assert await pool.fetchval(f"SELECT count(*) FROM {table}") == 1, table
+    told = [row["type"] for row in await pool.fetch("SELECT type FROM events ORDER BY id")]
+    owed = [row["event_type"] for row in await pool.fetch("SELECT event_type FROM deliveries ORDER BY id")]
+    assert told == owed == ["message.received", "contact.deleted"]
 
 
 @pytest.mark.parametrize(
@@ -185,24 +192,37 @@ async def test_whoever_writes_anew_is_somebody_new(desk: Desk, pool: Pool, accou
     async with pool.acquire() as conn:
         hidden = await contact_removal.hide_contact(conn, account[0], before["id"])
         await desk.take(account, received("W2"))
-        await contact_removal.delete_contact(conn, hidden)
+        await contact_removal.delete_contact(conn, hidden, at=AT)
     [message] = await desk.messages(account)
     [contact] = await pool.fetch("SELECT * FROM whatsapp_contacts")
     [chat] = await pool.fetch("SELECT * FROM whatsapp_chats")
     assert (message.wa_id, message.sender.contact_id) == ("W2", contact["id"])
     assert contact["id"] != before["id"]
     assert chat["contact_id"] == contact["id"]
-    assert [event["data"]["messageId"] for event in await desk.events()] == [message.id]
+    [event] = await desk.events("message.received")
+    assert event["data"]["messageId"] == message.id
 
 
-async def test_a_removal_that_broke_off_is_done_again(pool: Pool, account: Account) -> None:
-    """The server died between the two steps: the contact is still there to be removed."""
+async def test_a_removal_that_broke_off_is_done_again(desk: Desk, pool: Pool, account: Account) -> None:
+    """The server died between the two steps: who asks again, or the janitor, ends it, and it is told once."""
     contact_id = await pool.fetchval("SELECT id FROM whatsapp_contacts")
     async with pool.acquire() as conn:
         await contact_removal.hide_contact(conn, account[0], contact_id)
         hidden = await contact_removal.hide_contact(conn, account[0], contact_id)
-        await contact_removal.delete_contact(conn, hidden)
+        assert await contact_removal.delete_contact(conn, hidden, at=AT)
+        assert await contact_removal.delete_contact(conn, hidden, at=AT) is None
     assert await left(pool) == {}
+    assert len(await desk.events("contact.deleted")) == 1
+
+
+async def test_the_janitor_ends_a_removal(desk: Desk, pool: Pool, account: Account, tmp_path: Path) -> None:
+    """What a crash has left hidden is gone within the hour, and told."""
+    contact_id = await pool.fetchval("SELECT id FROM whatsapp_contacts")
+    async with pool.acquire() as conn:
+        await contact_removal.hide_contact(conn, account[0], contact_id)
+    await Janitor(pool, Blobs(tmp_path, max_bytes=1000), Config()).work()
+    assert await left(pool) == {}
+    assert len(await desk.events("contact.deleted")) == 1
 
 
 async def test_a_send_with_a_key_and_a_company_that_goes(desk: Desk, pool: Pool, account: Account) -> None:

@@ -39,7 +39,7 @@ from relay.model.ids import ContactId, MessageId, SessionId, TenantId
 from relay.model.sandbox import FaultKind
 from relay.model.session import REASONS, SessionLimits, SessionStatus
 from relay.model.tenant import Scope
-from relay.replies.events import automation_event, contact_deleted
+from relay.replies.events import automation_event
 from relay.store import facts
 from relay.store.figures import Figures
 from relay.store.inbound import NewMessage
@@ -385,7 +385,7 @@ def test_examples_of_bots_events_have_the_fields_that_are_sent() -> None:
             event_type, **whose, chat="1@s.whatsapp.net", contact_id=contact_id, data=data
         )
         assert list(shown) == list(_data(event)), event_type
-    gone = contact_deleted(**whose, contact_id=contact_id)
+    gone = facts.contact_deleted(**whose, contact_id=contact_id)
     assert list(_example("contact.deleted")) == list(_data(gone))
 
 
