@@ -28,12 +28,15 @@ log = logging.getLogger(__name__)
 
 _EARLY_SECONDS = 30.0
 _LOOK_SECONDS = 1.0
-# What Postgres will never take, however often it is asked.
+# What will never be stored, however often it is tried.
 _REFUSED = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
-    UnicodeEncodeError,
+    # Half a surrogate pair; and what our own code stumbles over, which it will again.
+    ValueError,
+    TypeError,
+    LookupError,
 )
 
 

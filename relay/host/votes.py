@@ -1,7 +1,7 @@
 """Poll votes: WhatsApp says only the hashes of the options chosen; the poll itself says which those are."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -39,8 +39,9 @@ def _named(vote: NewMessage, poll: tuple[MessageId, list[str]] | None) -> NewMes
     poll_id, options = poll
     content = vote.content | {"messageId": poll_id}
     # Without hashes the vote cannot be read on this device; with none in them it was taken back.
-    hashes: list[str] | None = content.pop("optionHashes", None)
-    if hashes is not None:
+    given = content.pop("optionHashes", None)
+    if given is not None:
+        hashes = _texts(given)
         names = {_hash(name): name for name in _texts(options)}
         content["options"] = [names[one] for one in hashes if one in names]
         unknown = [one for one in hashes if one not in names]
@@ -49,8 +50,9 @@ def _named(vote: NewMessage, poll: tuple[MessageId, list[str]] | None) -> NewMes
     return msgspec.structs.replace(vote, content=content)
 
 
-def _texts(options: Iterable[object]) -> list[str]:
-    return [option for option in options if isinstance(option, str)]
+def _texts(options: object) -> list[str]:
+    """The texts of what should be a list of them: whoever wrote it may have put anything there."""
+    return [option for option in options if isinstance(option, str)] if isinstance(options, list) else []
 
 
 def _hash(option: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from relay.engines.engine import Received
 from relay.model.message import MessageType
 from relay.store.pool import Pool
-from tests.accounts import received
+from tests.accounts import add_session, received
 from tests.desk import Account, Desk, sent
 
 
@@ -62,3 +62,15 @@ async def test_what_cannot_be_named_stays(desk: Desk, pool: Pool, account: Accou
     assert await content_of(desk, "V2") == vote("V2", "P9", "sim").content
     assert await content_of(desk, "V3") == {"waMessageId": "P1", "messageId": known}
     assert await content_of(desk, "V4") == elsewhere.content
+
+
+async def test_a_vote_that_makes_no_sense_holds_up_nobody(desk: Desk, pool: Pool, account: Account) -> None:
+    """What stands where hashes should (the sandbox lets anything in) blocks neither its own session nor another's."""
+    async with pool.acquire() as conn:
+        other = await add_session(conn)
+    nonsense = received("V1", type=MessageType.POLL_VOTE, content={"waMessageId": "P1", "optionHashes": 5})
+    listed = received("V2", type=MessageType.POLL_VOTE, content={"waMessageId": "P1", "optionHashes": [[1]]})
+    await desk.take(account, poll("P1", "sim"), nonsense, listed)
+    await desk.take(other, received("W1"))
+    assert [message.wa_id for message in await desk.messages(other)] == ["W1"]
+    assert [message.wa_id for message in await desk.messages(account)] == ["P1", "V1", "V2"]
