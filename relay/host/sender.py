@@ -75,6 +75,8 @@ class Sender:
         self._lately: deque[tuple[float, Settlement, tuple[Claimed, asyncio.Task[None]]]] = deque()
         """Settled a moment ago: a database that dies then may forget it, and is told again."""
         self._typing: set[asyncio.Task[None]] = set()
+        self._claiming: set[MessageId] = set()
+        """Found queued just now: however an earlier send of theirs ended, that is over."""
         self._looked_at = 0.0
         self._in_doubt = False
 
@@ -87,6 +89,8 @@ class Sender:
         except DATABASE_AWAY:
             self._tell_again()
             raise
+        finally:
+            self._claiming = set()
 
     async def _work(self) -> bool:
         await asyncio.sleep(max(0.0, self._looked_at + _LOOK_GAP_SECONDS - time.monotonic()))
@@ -100,8 +104,10 @@ class Sender:
                 await outgoing.give_back(conn, held, list(self._in_flight))
             # True until the claim has answered: it may have been stored without our hearing of it.
             self._in_doubt = True
-            ready = await self._typed(conn, await outgoing.list_ready(conn, slots))
-            chosen = await self._within_budget(conn, ready)
+            # One that is told of again is settled before it is sent again.
+            found = [m for m in await outgoing.list_ready(conn, slots) if m.id not in self._in_flight]
+            self._claiming = {message.id for message in found}
+            chosen = await self._within_budget(conn, await self._typed(conn, found))
             terms = await outgoing.claim_messages(conn, [m.id for m in chosen], holder=self._holder)
             self._in_doubt = False
         for message in chosen:
@@ -254,8 +260,10 @@ class Sender:
     def _tell_again(self) -> None:
         """What is stored already is not moved by it."""
         now = time.monotonic()
-        for settled_at, settlement, sent in self._lately:
-            if now - settled_at < _FORGETFUL_SECONDS and settlement.id not in self._in_flight:
+        # The last word first: of a message that was queued again and then went out, only that counts.
+        for settled_at, settlement, sent in reversed(self._lately):
+            is_known = settlement.id in self._in_flight or settlement.id in self._claiming
+            if now - settled_at < _FORGETFUL_SECONDS and not is_known:
                 self._in_flight[settlement.id] = sent
                 self._settlements.append(settlement)
         self._lately.clear()

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from relay.host.budget import Budget
+from relay.model.ids import new_message_id
 from relay.model.session import SessionLimits, SessionStatus
 from relay.store import outgoing, sessions
 from relay.store.pool import Pool
-from tests.accounts import MARIA_CHAT, add_session
+from tests.accounts import AT, MARIA_CHAT, add_session
 from tests.engines.sandbox_phones import SandboxPhones
 from tests.hosting import Account, Hosting
 
@@ -319,3 +320,71 @@ async def test_a_settlement_that_a_crash_undid_is_told_again(
             await hosting.host.sender.work()
     await hosting.settled(messages, "sent")
     assert await hosting.pool.fetchval(wa_id, messages[0]) == named
+
+
+async def away(*_: Any, **__: Any) -> Any:
+    raise ConnectionRefusedError
+
+
+@pytest.mark.parametrize("when", ["before the claim", "during the claim"])
+async def test_what_is_told_again_does_not_undo_a_later_send(
+    hosting: Hosting, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """A send found no connection; the database is away for a moment, and the message goes out meanwhile: once."""
+    account = await linked(hosting)
+    messages = await hosting.queue(account, "once")
+    sender, session = hosting.host.sender, hosting.host._held[account[1]].session
+    await sender.work()
+    session.status = SessionStatus.CONNECTING
+    await hosting.settled(messages, "queued")
+    session.status = SessionStatus.CONNECTED
+
+    async def outage() -> None:
+        with monkeypatch.context() as patch, pytest.raises(ConnectionRefusedError):
+            patch.setattr(outgoing, "settle_messages", away)
+            # Something has to be settled for the database to be missed.
+            sender._settlements.append(lost)
+            sender._in_flight[lost.id] = next(sent for _, _, sent in sender._lately)
+            await sender.settle()
+
+    lost = outgoing.Settlement(id=new_message_id(), term=0, status="unknown", at=AT)
+    claim = outgoing.claim_messages
+
+    async def claim_in_an_outage(*args: Any, **given: Any) -> Any:
+        claimed = await claim(*args, **given)
+        await outage()
+        return claimed
+
+    if when == "before the claim":
+        await outage()
+        await sender.work()
+    else:
+        with monkeypatch.context() as patch:
+            patch.setattr(outgoing, "claim_messages", claim_in_an_outage)
+            await sender.work()
+    await sender.settle()
+    await hosting.settled(messages, "sent")
+    for _ in range(5):
+        await hosting.turn()
+    assert await hosting.outbox(account) == ["once"]
+    assert sender._settlements == []
+
+
+async def test_of_what_is_told_again_the_last_word_counts(
+    hosting: Hosting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Queued again, then sent, within moments; the database forgets the second, and hears of that, not of the first."""
+    account = await linked(hosting)
+    messages = await hosting.queue(account, "once")
+    session = hosting.host._held[account[1]].session
+    await hosting.host.sender.work()
+    session.status = SessionStatus.CONNECTING
+    await hosting.settled(messages, "queued")
+    session.status = SessionStatus.CONNECTED
+    await hosting.settled(messages, "sent")
+    await hosting.pool.execute("UPDATE whatsapp_messages SET status = 'sending', wa_id = NULL")
+    with monkeypatch.context() as outage, pytest.raises(ConnectionRefusedError):
+        outage.setattr(outgoing, "list_ready", away)
+        await hosting.host.sender.work()
+    await hosting.settled(messages, "sent")
+    assert await hosting.outbox(account) == ["once"]
