@@ -69,13 +69,16 @@ class Writer:
         self._fd, self._number, self._end = opened, self._number + 1, HEAD.size
 
     def append(self, record: Record) -> None:
-        """Written when it returns, a few microseconds later."""
+        """Written when it returns, a few microseconds later. Raises OSError."""
         payload = encode(record)
         frame = FRAME.pack(len(payload), zlib.crc32(payload)) + payload
         with self._lock:
             if self._end > _SEGMENT_BYTES:
                 self._open_next()
-            os.pwrite(self._fd, frame, self._end)
+            written = 0
+            while written < len(frame):
+                # A disk that fills up takes a part and says so only when it is asked again: what is torn is written over.
+                written += os.pwrite(self._fd, frame[written:], self._end + written)
             self._end += len(frame)
 
     def set_aside(self, payload: bytes) -> None:

@@ -1,6 +1,7 @@
 """The local journal: nothing appended is lost, nothing committed is read again, a torn end harms nothing."""
 
 import os
+import resource
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -168,3 +169,19 @@ def test_only_slots_that_nobody_holds_are_adopted(tmp_path: Path) -> None:
         Journal(slot.path).append(record(1))
     dead.release()
     assert [slot.path for slot in adopt_orphans(tmp_path, mine)] == [dead.path]
+
+
+def test_a_disk_that_was_full_for_a_moment_tears_nothing(tmp_path: Path) -> None:
+    """The kernel takes half of a record: its writer is told, and what comes after it is read."""
+    journal = Journal(tmp_path)
+    journal.append(record(0))
+    (segment,) = tmp_path.glob("segment-*")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (segment.stat().st_size + 20, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            journal.append(record(1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    journal.append(record(2))
+    assert read_all(journal) == ["W0", "W2"]
