@@ -365,7 +365,7 @@ class Host:
         # Where the database is away, the lease runs out by itself.
         with suppress(*DATABASE_AWAY):
             async with self._pool.acquire() as conn:
-                await leases.release_sessions(conn, [session_id], holder=self._slot.holder)
+                await leases.release_sessions(conn, {session_id: held.term}, holder=self._slot.holder)
                 is_deleted = not await sessions.list_existing(conn, [session_id])
             if is_deleted:
                 await self._forget(held.session.request)

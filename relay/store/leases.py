@@ -6,7 +6,7 @@
 The term is the fencing token: `is_held` stands in the transaction of every write that only the holder may make.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from relay.model.ids import SessionId
 from relay.store.pool import Connection
@@ -52,12 +52,16 @@ async def renew_sessions(
     return {row["resource"] for row in rows}
 
 
-_RELEASE = "UPDATE leases SET expires_at = '-infinity' WHERE holder = $1 AND resource = ANY ($2)"
+_RELEASE = """
+    UPDATE leases l SET expires_at = '-infinity'
+    FROM unnest($2::text[], $3::bigint[]) AS held (resource, term)
+    WHERE l.resource = held.resource AND l.term = held.term AND l.holder = $1
+"""
 
 
-async def release_sessions(conn: Connection, sessions: Collection[SessionId], *, holder: str) -> None:
-    """Give back, so that another host need not wait for the expiry."""
-    await conn.execute(_RELEASE, holder, list(sessions))
+async def release_sessions(conn: Connection, held: Mapping[SessionId, int], *, holder: str) -> None:
+    """Give back (session → its term), so that another host need not wait for the expiry; what was claimed since stays."""
+    await conn.execute(_RELEASE, holder, list(held), list(held.values()))
 
 
 _RELEASE_ALL = "UPDATE leases SET expires_at = '-infinity' WHERE holder = $1"
