@@ -60,7 +60,12 @@ class Child:
         backoff = 0.0
         while not self._stopping.is_set():
             began = time.monotonic()
-            code = await self._run_once()
+            code: int | None = None
+            try:
+                code = await self._run_once()
+            except OSError as error:
+                # No memory, no process or no descriptor left just now.
+                log.error("process.not_started", extra={"roles": "+".join(self._roles), "error": str(error)})
             if self._stopping.is_set():
                 return
             backoff = (
