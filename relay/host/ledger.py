@@ -15,6 +15,7 @@ from relay.store import auth_states, leases, outbox, sessions
 from relay.store.auth_states import AuthState
 from relay.store.doorbell import Doorbell
 from relay.store.pool import DATABASE_AWAY, Pool
+from relay.store.session_locks import lock_sessions
 from relay.store.sessions import Request, StatusChange
 from relay.vault import Vault
 
@@ -33,7 +34,8 @@ _AWAY_SECONDS = 1.0
 class Ledger:
     """The rows of one held session, under one term.
 
-    While the database is away a write waits for it, as long as the lease lasts by our own clock.
+    While the database is away a write waits for it, as long as the lease lasts by our own clock. Each locks the session
+    before its lease, as whoever deletes both does.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Ledger:
 
     async def _store(self, request: Request, change: StatusChange, events: list[Event]) -> bool:
         async with self._pool.acquire() as conn, conn.transaction():
+            await lock_sessions(conn, [request.id])
             if not await sessions.set_status(
                 conn, request.id, change, term=self.term, request=request.request
             ):
@@ -87,6 +90,7 @@ class Ledger:
 
     async def _store_auth(self, request: Request, auth: bytes) -> bool:
         async with self._pool.acquire() as conn, conn.transaction():
+            await lock_sessions(conn, [request.id])
             return await auth_states.save_auth_state(
                 conn,
                 self._vault,
@@ -109,6 +113,7 @@ class Ledger:
 
     async def _erase_auth(self, request: Request) -> bool:
         async with self._pool.acquire() as conn, conn.transaction():
+            await lock_sessions(conn, [request.id])
             if not await leases.is_held(conn, request.id, term=self.term):
                 return False
             await auth_states.delete_auth_state(conn, request.id, term=self.term)
