@@ -85,9 +85,7 @@ class Transaction:
     async def lift_early(self, *, all_ages: bool) -> Stored:
         """Receipts that had come too early, of messages that are known by now."""
         taken = await early_receipts.take_known(self._conn, all_ages=all_ages)
-        if taken:
-            living = await lock_sessions(self._conn, {r.session_id for r in taken})
-            await self._lift([receipt for receipt in taken if receipt.session_id in living])
+        await self._lift(taken)
         return await self._told()
 
     async def _told(self) -> Stored:

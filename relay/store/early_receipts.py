@@ -20,10 +20,17 @@ async def insert_early(conn: Connection, receipts: Sequence[Change]) -> None:
 
 
 # A settled send is known within moments. Later only whoever starts looks at what a dead process left.
+# Sessions come first, as in session_locks.py; one that is just being seized is looked at the next time.
 _TAKE = """
+    WITH living AS MATERIALIZED (
+        SELECT id FROM whatsapp_sessions
+        WHERE id IN (SELECT session_id FROM early_receipts WHERE $1 OR stored_at > now() - interval '2 minutes')
+        ORDER BY id FOR KEY SHARE SKIP LOCKED
+    )
     DELETE FROM early_receipts e
     WHERE (session_id, chat, wa_id, status) IN (
-        SELECT e.session_id, e.chat, e.wa_id, e.status FROM early_receipts e
+        SELECT e.session_id, e.chat, e.wa_id, e.status FROM living s
+        JOIN early_receipts e ON e.session_id = s.id
         JOIN whatsapp_messages m
           ON m.session_id = e.session_id AND m.chat = e.chat AND m.sender = 'me' AND m.wa_id = e.wa_id
         WHERE $1 OR e.stored_at > now() - interval '2 minutes'
