@@ -15,6 +15,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
+import msgspec
+
 from relay.engines.engine import Engine, Media, Outgoing, Sent, Target
 from relay.host.arrivals import party_of
 from relay.host.budget import Budget
@@ -35,6 +38,8 @@ from relay.store.session_locks import lock_sessions
 
 log = logging.getLogger(__name__)
 
+# What Postgres will never take, however often it is asked.
+_REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 _SLOTS_PER_SESSION = 8
 _LOOK_GAP_SECONDS = 0.005
 """Looks this far apart find enough at once to be cheap."""
@@ -271,13 +276,10 @@ class Sender:
             self.settle_bell.ring()
 
     async def _settle(self, batch: list[Settlement]) -> bool:
-        async with self._pool.acquire() as conn, conn.transaction():
-            living = await lock_sessions(conn, {self._in_flight[one.id][0].session_id for one in batch})
-            await contacts.resolve(conn, [one for one in self._met(batch) if one.session_id in living])
-            rows = await outgoing.settle_messages(conn, batch)
-            await _note_chats(conn, rows)
-            events = [facts.message_status(row, row["sent_at"]) for row in rows if row["status"] != "queued"]
-            owed = await outbox.insert_events(conn, events)
+        try:
+            rows, owed = await self._store(batch)
+        except _REFUSED:
+            rows, owed = await self._store_each(batch)
         for row in rows:
             if row["status"] in ("sent", "failed"):
                 self._count(row["tenant_id"], row["status"])
@@ -290,6 +292,34 @@ class Sender:
             self._lately.popleft()
         self._ring(owed=owed)
         return True
+
+    async def _store(self, batch: list[Settlement]) -> tuple[list[inbound.Row], bool]:
+        """In one transaction; answers the rows that moved, and whether something is owed."""
+        async with self._pool.acquire() as conn, conn.transaction():
+            living = await lock_sessions(conn, {self._in_flight[one.id][0].session_id for one in batch})
+            await contacts.resolve(conn, [one for one in self._met(batch) if one.session_id in living])
+            rows = await outgoing.settle_messages(conn, batch)
+            await _note_chats(conn, rows)
+            events = [facts.message_status(row, row["sent_at"]) for row in rows if row["status"] != "queued"]
+            return rows, await outbox.insert_events(conn, events)
+
+    async def _store_each(self, batch: list[Settlement]) -> tuple[list[inbound.Row], bool]:
+        """One that is refused must not hold up the others, nor another session's: it is stored without its names."""
+        together: list[inbound.Row] = []
+        is_owed = False
+        for settlement in batch:
+            nameless = msgspec.structs.replace(settlement, wa_id=None, chat=None)
+            for attempt in (settlement, nameless):
+                try:
+                    rows, owed = await self._store([attempt])
+                except _REFUSED as error:
+                    fields = {"id": settlement.id, "error": type(error).__name__}
+                    log.error("sender.settlement_refused", extra=fields)
+                    continue
+                together += rows
+                is_owed |= owed
+                break
+        return together, is_owed
 
     def _met(self, batch: list[Settlement]) -> list[Meeting]:
         """Whom these were sent to, groups left out."""

@@ -340,12 +340,13 @@ async def test_what_is_told_again_does_not_undo_a_later_send(
     session.status = SessionStatus.CONNECTED
 
     async def outage() -> None:
-        with monkeypatch.context() as patch, pytest.raises(ConnectionRefusedError):
+        # Something has to be settled for the database to be missed.
+        sender._settlements.append(lost)
+        sender._in_flight[lost.id] = next(sent for _, _, sent in sender._lately)
+        with monkeypatch.context() as patch:
             patch.setattr(outgoing, "settle_messages", away)
-            # Something has to be settled for the database to be missed.
-            sender._settlements.append(lost)
-            sender._in_flight[lost.id] = next(sent for _, _, sent in sender._lately)
-            await sender.settle()
+            with pytest.raises(ConnectionRefusedError):
+                await sender.settle()
 
     lost = outgoing.Settlement(id=new_message_id(), term=0, status="unknown", at=AT)
     claim = outgoing.claim_messages
@@ -383,8 +384,26 @@ async def test_of_what_is_told_again_the_last_word_counts(
     session.status = SessionStatus.CONNECTED
     await hosting.settled(messages, "sent")
     await hosting.pool.execute("UPDATE whatsapp_messages SET status = 'sending', wa_id = NULL")
-    with monkeypatch.context() as outage, pytest.raises(ConnectionRefusedError):
+    with monkeypatch.context() as outage:
         outage.setattr(outgoing, "list_ready", away)
-        await hosting.host.sender.work()
+        with pytest.raises(ConnectionRefusedError):
+            await hosting.host.sender.work()
     await hosting.settled(messages, "sent")
     assert await hosting.outbox(account) == ["once"]
+
+
+async def test_a_settlement_that_is_refused_holds_up_no_other(hosting: Hosting) -> None:
+    """WhatsApp has echoed what it was sent before that was settled: under that name there is a message already."""
+    account, other = await linked(hosting), await linked(hosting)
+    [echoed] = await hosting.queue(account, "echoed")
+    [message] = await hosting.queue(other, "to another")
+    sender = hosting.host.sender
+    await sender.work()
+    await asyncio.wait([task for _, task in sender._in_flight.values()])
+    wa_id = next(one.wa_id for one in sender._settlements if one.id == echoed)
+    assert wa_id is not None
+    await hosting.say(account, "echoed", fromMe=True, waId=wa_id)
+    while await hosting.phones.network.work() or await hosting.host.inbox.work():
+        pass
+    await sender.settle()
+    assert await hosting.statuses([echoed, message]) == ["sent", "sent"]
