@@ -123,12 +123,16 @@ class EngineProcess:
                     self._until = time.monotonic() + question.lasts_seconds
                     self._tell(Answer(number=question.number))
                 case Start():
-                    self._pool.submit(self._answer, question, partial(self._start, self._take_seat(question)))
+                    self._move(question, partial(self._start, self._take_seat(question)))
                 case Stop():
-                    self._pool.submit(self._answer, question, partial(self._stop, self._leave_seat(question)))
+                    self._move(question, partial(self._stop, self._leave_seat(question)))
                 case Call():
                     self._pool.submit(self._answer, question, partial(self._call, question))
         self._say_farewell()
+
+    def _move(self, question: Start | Stop, do: Callable[[], Any]) -> None:
+        """On a thread of its own: where WhatsApp does not answer, calls hold all those of the pool for a minute."""
+        threading.Thread(target=self._answer, args=(question, do), daemon=True).start()
 
     def _take_seat(self, wanted: Start) -> _Seat:
         """Here and not on the pool: a stop that comes next must find it, however long the start has to wait."""
