@@ -13,6 +13,8 @@ from collections import defaultdict
 from contextlib import suppress
 from typing import Any, Literal
 
+import asyncpg
+
 from relay.loops import Bell
 from relay.store.pool import DATABASE_AWAY, connect
 
@@ -78,7 +80,8 @@ class Doorbell:
         while True:
             try:
                 await self._stay_connected()
-            except DATABASE_AWAY as error:
+            except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
+                # Refused for now, too: one that is being put back, or whose password changes.
                 log.warning("doorbell.connection_lost", extra={"error": type(error).__name__})
                 await asyncio.sleep(_RECONNECT_SECONDS)
 

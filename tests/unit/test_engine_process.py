@@ -77,7 +77,12 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
 def test_a_stop_does_not_wait_for_calls(host: Host, tmp_path: Path) -> None:
     """WhatsApp answers nobody: one that is to leave leaves, or the host would kill the process with all who are in it."""
     for session_id in (_BUSY, _LEAVING):
-        given = {"path": str(tmp_path / f"{session_id}.db"), "proxy": None, "link_method": "", "link_phone": None}
+        given = {
+            "path": str(tmp_path / f"{session_id}.db"),
+            "proxy": None,
+            "link_method": "",
+            "link_phone": None,
+        }
         number = host.ask(Start, session_id, tenant_id=TenantId("ten_1"), **given)
         assert host.hear().number == number
     for _ in range(engine_process._CALLS_AT_ONCE):
