@@ -106,6 +106,8 @@ async def postpone(conn: Connection, media_id: MediaId, *, claim: str, wait: tim
     await conn.execute(_POSTPONE, media_id, claim, wait)
 
 
+# The message comes first, as with whoever removes it: its row of here goes after it.
+_LOCK_MESSAGE = "SELECT FROM whatsapp_messages WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE"
 _FINISH = "DELETE FROM media_fetches WHERE media_id = $1 AND claim = $2"
 _FAIL = """
     UPDATE media_fetches SET error = $3, reference = NULL, claim = NULL, term = NULL
@@ -123,6 +125,7 @@ async def finish(conn: Connection, fetch: Fetch, *, claim: str, told: dict[str, 
 
     None when it is no longer ours to say, or nobody wants the file any more. Needs a transaction with `lock_sessions`.
     """
+    await conn.execute(_LOCK_MESSAGE, fetch.tenant_id, fetch.message_id)
     if await conn.execute(_FINISH, fetch.media_id, claim) != "DELETE 1":
         return None
     return await conn.fetchrow(_TELL, fetch.tenant_id, fetch.message_id, fetch.media_id, told)
@@ -130,6 +133,7 @@ async def finish(conn: Connection, fetch: Fetch, *, claim: str, told: dict[str, 
 
 async def fail(conn: Connection, fetch: Fetch, *, claim: str, error: str) -> Any | None:
     """Nobody will try again: the message says so; answers its row, None as `finish` does."""
+    await conn.execute(_LOCK_MESSAGE, fetch.tenant_id, fetch.message_id)
     if await conn.execute(_FAIL, fetch.media_id, claim, error) != "UPDATE 1":
         return None
     told = {"mediaStatus": "failed", "mediaError": error}
