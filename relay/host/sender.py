@@ -238,8 +238,12 @@ class Sender:
         media_id = message.content.get("mediaId")
         if media_id is None:
             return None
-        async with self._pool.acquire() as conn:
-            found = await self._blobs.find(conn, message.tenant_id, media_id)
+        try:
+            async with self._pool.acquire() as conn:
+                found = await self._blobs.find(conn, message.tenant_id, media_id)
+        except DATABASE_AWAY:
+            # Nothing has gone out, and it is not to be called `unknown`.
+            raise NotConnected("The database cannot be reached just now.") from None
         if found is None:
             raise SendRejected("The media was removed before it could be sent.", code="media_gone")
         return Media(

@@ -1,6 +1,7 @@
 """Sending: in order, within budgets, told honestly, never twice."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -407,3 +408,32 @@ async def test_a_settlement_that_is_refused_holds_up_no_other(hosting: Hosting) 
         pass
     await sender.settle()
     assert await hosting.statuses([echoed, message]) == ["sent", "sent"]
+
+
+async def test_a_file_that_cannot_be_looked_up_just_now(
+    hosting: Hosting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is away between the claim and the send: nothing has gone out for sure, and it goes out later."""
+    account = await linked(hosting)
+    blobs = hosting.host.sender._blobs
+    stored = await blobs.write(chunks(b"a file"))
+    async with hosting.pool.acquire() as conn:
+        await blobs.insert(conn, stored, tenant_id=account[0], mimetype="text/plain", file_name="a.txt")
+    find, outages = blobs.find, [ConnectionRefusedError()]
+
+    async def find_at_last(*args: Any) -> Any:
+        if outages:
+            raise outages.pop()
+        return await find(*args)
+
+    monkeypatch.setattr(blobs, "find", find_at_last)
+    messages = await hosting.queue(
+        account, "", type="document", content={"mediaId": stored.id, "text": "the file"}
+    )
+    await hosting.settled(messages, "sent")
+    assert await hosting.outbox(account) == ["the file"]
+
+
+async def chunks(*given: bytes) -> AsyncIterator[bytes]:
+    for chunk in given:
+        yield chunk
