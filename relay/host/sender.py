@@ -230,7 +230,7 @@ class Sender:
         )
         async with asyncio.timeout(self._timeout_seconds):
             if session.request.limits.pace:
-                await engine.set_typing(message.chat, typing=True)
+                await _type(engine, message.chat)
                 await asyncio.sleep(_typing_seconds(message))
             return await engine.send(wanted)
 

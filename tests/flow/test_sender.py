@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from relay.host import sender
 from relay.host.budget import Budget
+from relay.model.errors import EngineError
 from relay.model.ids import new_message_id
 from relay.model.session import SessionLimits, SessionStatus
 from relay.store import outgoing, sessions
@@ -437,3 +439,21 @@ async def test_a_file_that_cannot_be_looked_up_just_now(
 async def chunks(*given: bytes) -> AsyncIterator[bytes]:
     for chunk in given:
         yield chunk
+
+
+async def test_typing_that_whatsapp_refuses_keeps_nothing_from_going_out(
+    hosting: Hosting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a person's pace somebody types first: a courtesy, without which the message goes all the same."""
+    account = await linked(hosting, pace=True)
+    engine = hosting.host._held[account[1]].session.engine
+    assert engine is not None
+
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise EngineError("WhatsApp has refused it.")
+
+    monkeypatch.setattr(engine, "set_typing", refuse)
+    monkeypatch.setattr(sender, "_typing_seconds", lambda _: 0)
+    messages = await hosting.queue(account, "Bom dia")
+    await hosting.settled(messages, "sent")
+    assert await hosting.outbox(account) == ["Bom dia"]
