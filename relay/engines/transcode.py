@@ -23,13 +23,15 @@ import msgspec
 
 from relay.engines.engine import Media
 from relay.engines.transcode_job import TOO_COSTLY, Found, Job, Limits, Prepared, Refused, description_of
-from relay.model.errors import SendRejected
+from relay.model.errors import NotConnected, SendRejected
 from relay.model.message import MessageType
 
 log = logging.getLogger(__name__)
 
 CODE = "media_not_convertible"
 AT_ONCE = 2
+_TURN_SECONDS = 15.0
+"""Well before the send that waits is given up: that would be called `unknown`."""
 LIMITS = Limits()
 
 _COMMAND = (sys.executable, "-I", "-m", "relay.engines.transcode_child")
@@ -51,13 +53,24 @@ class Transcoder:
 
     @asynccontextmanager
     async def prepared(self, media: Media, kind: MessageType, *, voice: bool) -> AsyncIterator[Prepared]:
-        """The file to upload, there until the block ends. Raises SendRejected."""
+        """The file to upload, there until the block ends. Raises SendRejected, and NotConnected when it has no turn."""
         with tempfile.TemporaryDirectory(dir=self._folder) as scratch:
-            async with self._turns:
+            await self._take_turn()
+            try:
                 ready = await prepare(
                     media, kind, voice=voice, scratch=Path(scratch), timeout_seconds=self._timeout_seconds
                 )
+            finally:
+                self._turns.release()
             yield ready
+
+    async def _take_turn(self) -> None:
+        """Raises NotConnected while all are taken: nothing of it was sent, so that it may be tried again."""
+        try:
+            async with asyncio.timeout(_TURN_SECONDS):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise NotConnected("Too many files are being converted just now.") from None
 
 
 async def prepare(
