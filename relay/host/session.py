@@ -158,7 +158,11 @@ class Session:
 
     async def _start_engine(self) -> None:
         self._deadline = self._monotonic() + self._settings.start_timeout_seconds
-        auth = await self._ledger.find_auth(self.request)
+        try:
+            auth = await self._ledger.find_auth(self.request)
+        except DATABASE_AWAY:
+            await self._lost("reconnecting")
+            return
         self._is_linked = auth is not None
         if self.request.logout and auth is None:
             await self._logged_out("requested")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from relay.store import leases
+from relay.store import auth_states, leases
 from relay.store.pool import Pool
 from tests.hosting import Account, Hosting
 
@@ -35,4 +35,25 @@ async def test_what_is_given_back_late_is_not_the_next_lease(
     goes_on.set()
     await letting_go
     assert await pool.fetchval("SELECT expires_at > now() FROM leases WHERE resource = $1", account[1])
+    await hosting.reaches(account, "connected")
+
+
+async def test_a_start_whose_auth_state_cannot_be_read_just_now(
+    hosting: Hosting, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is away for a moment in the middle of a start: that costs a back-off, not the start's whole deadline."""
+    await hosting.link(account)
+    find, outages = auth_states.find_auth_state, [ConnectionRefusedError()]
+
+    async def find_at_last(*args: Any) -> Any:
+        if outages:
+            raise outages.pop()
+        return await find(*args)
+
+    monkeypatch.setattr(auth_states, "find_auth_state", find_at_last)
+    await hosting.fault(account, "drop")
+    await hosting.reaches(account, "connecting", "reconnecting")
+    await hosting.pass_time(7)
+    assert outages == []
+    await hosting.pass_time(13)
     await hosting.reaches(account, "connected")
