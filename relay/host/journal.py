@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -41,17 +42,18 @@ _decode = msgspec.json.Decoder(Record).decode
 def parse(payload: bytes) -> Record:
     """A record's payload; characters that Postgres refuses are left out of its texts."""
     if b"\\u0000" in payload:
-        payload = encode(_without_nul(msgspec.json.decode(payload)))
+        payload = encode(without_nul(msgspec.json.decode(payload)))
     return _decode(payload)
 
 
-def _without_nul(value: object) -> object:
+def without_nul(value: Any) -> Any:
+    """The same, without the character that Postgres refuses."""
     if isinstance(value, str):
         return value.replace("\x00", "")
     if isinstance(value, list):
-        return [_without_nul(item) for item in value]
+        return [without_nul(item) for item in value]
     if isinstance(value, dict):
-        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
+        return {without_nul(key): without_nul(item) for key, item in value.items()}
     return value
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from relay.engines.engine import Engine
+from relay.host.journal import without_nul
 from relay.host.session import Session
 from relay.model.errors import Conflict, InvalidInput, RelayError
 from relay.model.ids import SessionId
@@ -50,7 +51,8 @@ class Requests:
     async def _answer(self, asked: Asked) -> None:
         answer = await self._try(asked)
         async with self._pool.acquire() as conn:
-            await requests.answer_request(conn, asked.id, answer)
+            # Strangers name their groups, and whoever asked waits for an answer.
+            await requests.answer_request(conn, asked.id, without_nul(answer))
         self._doorbell.ring("requests")
 
     async def _try(self, asked: Asked) -> dict[str, Any]:
