@@ -8,6 +8,7 @@ import pytest
 
 from relay.loops import Bell
 from relay.store import doorbell as module
+from relay.store import pool
 from relay.store.doorbell import Doorbell
 
 
@@ -25,7 +26,7 @@ async def test_it_outlives_a_database_that_refuses_it(
     url: str, monkeypatch: pytest.MonkeyPatch, refusal: Exception
 ) -> None:
     """A database that is being put back, or whose password has just changed, refuses us for a moment."""
-    connect, refusals = module.connect, [refusal]
+    connect, refusals = pool.connect, [refusal]
 
     async def connect_at_last(*args: Any, **given: Any) -> Any:
         if refusals:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from relay.engines import channel, engine_process
-from relay.engines.channel import LENGTH, Answer, Call, Question, Start, Stop
+from relay.engines.channel import LENGTH, Answer, Call, Start, Stop
 from relay.engines.engine_process import EngineProcess
 from relay.engines.journal_file import Writer
 from relay.model.ids import SessionId, TenantId
@@ -45,7 +45,7 @@ class Host:
         self._ours = ours
         self._numbers = 0
 
-    def ask(self, kind: type[Question], session_id: SessionId, **given: Any) -> int:
+    def ask(self, kind: type[Start | Stop | Call], session_id: SessionId, **given: Any) -> int:
         self._numbers += 1
         self._ours.sendall(channel.frame(kind(number=self._numbers, session_id=session_id, **given)))
         return self._numbers
