@@ -69,14 +69,28 @@ async def make_session(api: Api, **fields: Any) -> str:
     body = {"name": "Front desk", "engine": "sandbox", **fields}
     response = await api.post("/api/v1/whatsapp/sessions", json=body)
     assert response.status_code == 201, response.text
-    return str(response.json()["sessionId"])
+    session_id = str(response.json()["sessionId"])
+    if body.get("connect", True):
+        # The answer waits for the code, but not for ever.
+        await until(api, "status", lambda: _shows_code(api, session_id), True)
+    return session_id
+
+
+async def _shows_code(api: Api, session_id: str) -> bool:
+    return (await api.get(f"/api/v1/whatsapp/sessions/{session_id}")).json()["qrCode"] is not None
 
 
 async def link_session(api: Api, **fields: Any) -> str:
     """A session that is connected; its id."""
     session_id = await make_session(api, **fields)
-    response = await api.post(f"/api/v1/whatsapp/sessions/{session_id}/sandbox/scan")
-    assert response.json()["status"] == "connected", response.text
+    path = f"/api/v1/whatsapp/sessions/{session_id}"
+    response = await api.post(f"{path}/sandbox/scan")
+    assert response.status_code == 200, response.text
+
+    async def status() -> str:
+        return str((await api.get(path)).json()["status"])
+
+    await until(api, "status", status, "connected")
     return session_id
 
 
