@@ -1,6 +1,7 @@
 """The API beside a running host, in one process: what a caller sees when everything works."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,11 +23,13 @@ QUICK = Sandbox(delivered_after_seconds=0, read_after_seconds=0)
 
 
 @asynccontextmanager
-async def run_host(api: Api, folder: Path, *, config: Config | None = None) -> AsyncIterator[Host]:
-    """A host for the sessions of `api`; its bells are the API's own."""
+async def run_host(
+    api: Api, folder: Path, *, config: Config | None = None, monotonic: Callable[[], float] = time.monotonic
+) -> AsyncIterator[Host]:
+    """A host for the sessions of `api`; its bells are the API's own. `monotonic` is the clock of the phones."""
     services = api.services
     config = (config or services.config).with_server(data_dir=str(folder))
-    network = SandboxNetwork(services.pool, config.sandbox)
+    network = SandboxNetwork(services.pool, config.sandbox, monotonic=monotonic)
     slot = take_slot(folder / "journal")
     host = Host(
         pool=services.pool,
@@ -54,11 +57,13 @@ async def run_host(api: Api, folder: Path, *, config: Config | None = None) -> A
 
 
 @asynccontextmanager
-async def serve_all(pool: Pool, url: str, folder: Path, **changes: Any) -> AsyncIterator[Api]:
+async def serve_all(
+    pool: Pool, url: str, folder: Path, *, monotonic: Callable[[], float] = time.monotonic, **changes: Any
+) -> AsyncIterator[Api]:
     """A company's caller, with a host that runs its sessions."""
     config = changes.pop("config", None) or Config(sandbox=QUICK)
     async with serve_api(pool, url, config=config, **changes) as operator:
-        async with run_host(operator, folder):
+        async with run_host(operator, folder, monotonic=monotonic):
             api = await operator.as_tenant()
             yield api
         await operator.services.aclose()

@@ -1,12 +1,16 @@
 """Sessions through the API, with a real host and the sandbox's phones behind it."""
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from relay.api import qr
+from relay.api import sandbox as api_sandbox
+from relay.api import sessions as api_sessions
 from relay.api.sandbox import _wa_ids
 from relay.config import Config, Sandbox, Sessions
 from relay.engines.engine import Received
@@ -24,8 +28,11 @@ SESSIONS = "/api/v1/whatsapp/sessions"
 
 
 @pytest.fixture
-async def live(pool: Pool, url: str, tmp_path: Path) -> AsyncIterator[Api]:
-    """A company's caller; a host runs its sessions."""
+async def live(pool: Pool, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]:
+    """A company's caller; a host runs its sessions. Answers wait for it: what they say then is what is tested here."""
+    monkeypatch.setattr(api_sessions, "_QR_SECONDS", 30.0)
+    monkeypatch.setattr(api_sessions, "_STOP_SECONDS", 30.0)
+    monkeypatch.setattr(api_sandbox, "_SCAN_SECONDS", 30.0)
     async with serve_all(pool, url, tmp_path) as api:
         yield api
 
@@ -136,15 +143,27 @@ async def test_qr_as_pictures(live: Api) -> None:
     assert gone.json()["detail"] == "No code is on show: the session is connected."
 
 
-async def test_qr_stream(pool: Pool, url: str, tmp_path: Path) -> None:
+async def test_qr_stream(pool: Pool, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stream tells of each new code until none is left, and ends; on a session that is down it ends at once."""
-    sandbox = Sandbox(qr_first_seconds=0.3, qr_next_seconds=0.2, qr_codes=3)
-    async with serve_all(pool, url, tmp_path, config=Config(sandbox=sandbox)) as api:
+    changes, ahead = qr._changes, 0.0
+
+    def changes_seen(*given: Any) -> Iterator[bytes]:
+        """Each code is over once it was told, however long that took."""
+        nonlocal ahead
+        told = list(changes(*given))
+        ahead += 100 * any(event.startswith(b"event: qr") for event in told)
+        yield from told
+
+    monkeypatch.setattr(qr, "_changes", changes_seen)
+    config = Config(sandbox=Sandbox(qr_codes=3))
+    async with serve_all(
+        pool, url, tmp_path, config=config, monotonic=lambda: time.monotonic() + ahead
+    ) as api:
         session_id = await make_session(api)
         path = f"{SESSIONS}/{session_id}/qr"
         told = events_of((await api.get(path)).text)
         codes = [data["qr"] for name, data in told if name == "qr"]
-        assert 2 <= len(set(codes)) == len(codes) <= 3
+        assert len(set(codes)) == len(codes) == 3
         assert told[0][1]["reason"] == "waiting_for_scan"
         assert told[-1][1]["reason"] == "qr_expired"
         again = events_of((await api.get(path, headers={"Accept": "text/event-stream"})).text)
