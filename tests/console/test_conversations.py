@@ -13,7 +13,7 @@ from tests.clips import make_sound
 from tests.console.browser import Desk
 from tests.console.conftest import Company, OpenDesk
 from tests.files import PNG
-from tests.flow.serving import Relay, link, make_tenant, until
+from tests.flow.serving import Relay, carried_out, link, make_tenant, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -213,6 +213,7 @@ async def test_what_could_not_be_sent_says_why(desk: Desk, company: Company) -> 
     await open_chat(desk, company)
     fault = f"{API}/sessions/{session}/sandbox/fault"
     await company.client.post(fault, json={"kind": "reject", "count": 1})
+    await carried_out(desk.relay.database_url(), session)
     await write(desk, "Não vai")
     sentence = desk.words("conversations.error.send_rejected")
     await expect(bubble(desk, "Não vai").get_by_text(sentence)).to_be_visible()

@@ -9,7 +9,7 @@ from playwright.async_api import Locator, expect
 from tests.console.browser import Desk
 from tests.console.conftest import Company, OpenDesk
 from tests.console.test_conversations import API, MARIAS_CHAT, arrived, bubble, open_chat, says, write
-from tests.flow.serving import link
+from tests.flow.serving import carried_out, link
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -149,6 +149,7 @@ async def test_what_whatsapp_refuses_is_said(desk: Desk, company: Company) -> No
     await expect(bubble(desk, "Bom dia")).to_contain_text(desk.words("conversations.status.read"))
     reject = {"kind": "reject", "count": 2}
     await company.client.post(f"{API}/sessions/{session}/sandbox/fault", json=reject)
+    await carried_out(desk.relay.database_url(), session)
     await choose(desk, "Bom dia", "edit")
     await write(desk, "Boa noite")
     await expect(desk.page.get_by_text(desk.words("conversations.errors.send_rejected"))).to_be_visible()

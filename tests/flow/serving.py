@@ -22,6 +22,7 @@ from typing import Any
 import httpx
 import psutil
 
+from relay.store.pool import connect
 from tests.api_client import ALL_SCOPES, MASTER_KEY, OPERATOR_KEY
 
 START_SECONDS = 40.0
@@ -315,3 +316,16 @@ async def link(caller: httpx.AsyncClient, **fields: Any) -> str:
 
     await until(connected, seconds=15, what="the session is connected")
     return str(made.json()["sessionId"])
+
+
+async def carried_out(url: str, session: str) -> None:
+    """Return once the sandbox's phones have done what they were asked for: the API's answer says that they will."""
+    conn = await connect(url, name="tests")
+
+    async def done() -> bool:
+        return not await conn.fetchval("SELECT count(*) FROM sandbox_commands WHERE session_id = $1", session)
+
+    try:
+        await until(done, seconds=20, what="what the phones were asked for is done")
+    finally:
+        await conn.close()

@@ -16,6 +16,7 @@ from relay.config import Config, Webhooks
 from relay.store.pool import Pool
 from tests.api_client import OPERATOR_KEY, Api, serve_api
 from tests.files import PNG
+from tests.flow.serving import carried_out
 from tests.serving import QUICK, link_session, make_session, serve_all, until, until_messages
 
 SEND = "/api/v1/whatsapp/send"
@@ -204,11 +205,12 @@ async def test_poll_vote(live: Api) -> None:
     assert (gone.status_code, gone.json()["code"]) == (400, "not_a_poll")
 
 
-async def test_what_was_never_sent_cannot_be_reacted_to(live: Api) -> None:
+async def test_what_was_never_sent_cannot_be_reacted_to(live: Api, url: str) -> None:
     """A message that WhatsApp refused has no name there: nobody can react to it, while an answer goes without it."""
     session_id = await link_session(live)
     fault = f"/api/v1/whatsapp/sessions/{session_id}/sandbox/fault"
     await live.post(fault, json={"kind": "reject"})
+    await carried_out(url, session_id)
     failed = (await live.post(SEND, json=a_text(session_id), headers=WAIT)).json()["messageId"]
     reaction = {"emoji": "👍", "messageId": failed}
     body = {"sessionId": session_id, "to": MARIA, "type": "reaction", "content": reaction}
@@ -426,10 +428,11 @@ async def test_waiting_ends_with_the_time(bad: tuple[Api, str]) -> None:
     assert answer.headers["preference-applied"] == "wait=1"
 
 
-async def test_rejected_by_whatsapp(live: Api) -> None:
+async def test_rejected_by_whatsapp(live: Api, url: str) -> None:
     """What WhatsApp refuses is told to whoever waits."""
     session_id = await link_session(live)
     await live.post(f"/api/v1/whatsapp/sessions/{session_id}/sandbox/fault", json={"kind": "reject"})
+    await carried_out(url, session_id)
     answer = await live.post(SEND, json=a_text(session_id), headers=WAIT)
     assert (answer.status_code, answer.json()["status"]) == (200, "failed")
     assert answer.json()["error"] == "send_rejected"

@@ -13,7 +13,7 @@ from relay.store.tally import Tally
 from tests.agents_desk import AgentsDesk
 from tests.api_client import Api
 from tests.flow.ledger import ask
-from tests.flow.serving import free_port, link, program, shared, until
+from tests.flow.serving import carried_out, free_port, link, program, shared, until
 from tests.model_server import serve_model, text
 
 RATES = "/api/v1/whatsapp/health/rates"
@@ -77,7 +77,7 @@ async def test_what_happens_is_counted_once(url: str, pool: Pool, sink: str, tmp
             base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=10, trust_env=False
         ) as operator:
             caller = await make_caller(operator)
-            await _live(caller, sink)
+            await _live(caller, sink, url)
 
             async def settled() -> bool:
                 owed = await pool.fetchval("SELECT count(*) FROM deliveries")
@@ -113,7 +113,7 @@ async def test_what_happens_is_counted_once(url: str, pool: Pool, sink: str, tmp
     assert told["delivered"] == 3
 
 
-async def _live(caller: httpx.AsyncClient, sink: str) -> None:
+async def _live(caller: httpx.AsyncClient, sink: str, url: str) -> None:
     """A little of a company's day."""
     await ask(
         caller, "PUT", "/api/v1/rules/shop", content=RULES, headers={"Content-Type": "application/yaml"}
@@ -136,6 +136,7 @@ async def _live(caller: httpx.AsyncClient, sink: str) -> None:
     send = {"sessionId": session, "to": "+55 11 98888-0001", "type": "text", "content": "Bom dia"}
     await ask(caller, "POST", "/api/v1/whatsapp/send", json=send, headers={"Prefer": "wait=10"})
     await caller.post(f"{sandbox}/fault", json={"kind": "reject"})
+    await carried_out(url, session)
     refused = await ask(caller, "POST", "/api/v1/whatsapp/send", json=send, headers={"Prefer": "wait=10"})
     assert refused["status"] == "failed", refused
 
