@@ -479,7 +479,8 @@ async def test_media_by_url(pool: Pool, url: str, tmp_path: Path) -> None:
             return await api.post(SEND, json=body, headers=WAIT)
 
         sent = await send({"url": f"http://127.0.0.1:{port}/dot.png"})
-        assert (sent.status_code, sent.json()["status"]) == (200, "sent")
+        assert sent.status_code == 200, sent.text
+        assert sent.json()["status"] in {"sent", "delivered", "read"}
         [received] = await outbox(api, session_id)
         assert (received["content"]["mimetype"], received["content"]["sizeBytes"]) == ("image/png", len(PNG))
         lie = await send({"url": f"http://127.0.0.1:{port}/page.png"})
