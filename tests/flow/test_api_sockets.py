@@ -64,6 +64,9 @@ async def listening(pool: Pool, url: str, request: pytest.FixtureRequest) -> Asy
         listener.close()
 
 
+_PATIENT = pytest.mark.parametrize("listening", [30.0], indirect=True, ids=["patient"])
+
+
 def status(answer: bytes) -> int:
     return int(answer.split(b" ", 2)[1])
 
@@ -77,6 +80,7 @@ async def test_a_slow_body_is_over_at_the_deadline(listening: Listening, pool: P
     assert await pool.fetchval("SELECT count(*) FROM tenants") == 0
 
 
+@_PATIENT
 async def test_a_body_in_pieces_is_fine(listening: Listening) -> None:
     """The deadline is for the whole of it."""
     assert status(await listening.ask(head(f"Content-Length: {len(BODY)}"), BODY[:5], BODY[5:])) == 201
@@ -100,7 +104,7 @@ async def test_an_endless_body_ends(listening: Listening) -> None:
     writer.close()
 
 
-@pytest.mark.parametrize("listening", [30.0], indirect=True, ids=["patient"])
+@_PATIENT
 @pytest.mark.parametrize("declared", ["Content-Length: 20000000", "Transfer-Encoding: chunked"])
 async def test_a_body_of_twenty_megabytes_is_answered(listening: Listening, declared: str) -> None:
     """The caller who is still writing reads its 413: what is too much is read and thrown away."""
@@ -139,6 +143,7 @@ async def test_a_lie_about_the_length_is_a_4xx(
     assert not [record for record in caplog.records if record.name.startswith("relay")]
 
 
+@_PATIENT
 async def test_a_caller_who_hangs_up_breaks_nothing(
     listening: Listening, pool: Pool, caplog: pytest.LogCaptureFixture
 ) -> None:
