@@ -47,10 +47,16 @@ def picture(desk: Desk) -> Locator:
     return desk.dialog().get_by_role("img", name=desk.words("sessions.connect.qrAlt"))
 
 
+async def photograph(desk: Desk) -> bytes:
+    """The code as a camera sees it. The picture has its place before it is drawn: until then the place is white."""
+    await expect(picture(desk)).to_be_visible(timeout=SLOW_MS)
+    await picture(desk).evaluate("picture => picture.decode()")
+    return await picture(desk).screenshot()
+
+
 async def scan(desk: Desk, phone: Account) -> Device:
     """The phone is held before the screen."""
-    await expect(picture(desk)).to_be_visible(timeout=SLOW_MS)
-    device = await phone.scan(read_qr(await picture(desk).screenshot()))
+    device = await phone.scan(read_qr(await photograph(desk)))
     await expect(desk.button("sessions.connect.done")).to_be_visible(timeout=SLOW_MS)
     return device
 
@@ -96,8 +102,7 @@ async def test_a_camera_reads_the_code_at_night(
     desk = await open_desk(theme=theme, width=360, height=740)
     await desk.sign_in(company.key)
     await create(desk, "Balcão")
-    await expect(picture(desk)).to_be_visible(timeout=SLOW_MS)
-    seen = read_qr(await picture(desk).screenshot())
+    seen = read_qr(await photograph(desk))
     assert seen == (await the_session(company))["qrCode"]
     box = await picture(desk).bounding_box()
     assert box
