@@ -1,7 +1,6 @@
 """Sessions in the console: made, linked, followed, changed and removed as a person does it."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -14,12 +13,6 @@ from tests.flow.serving import Relay, link, until
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SESSIONS = "/api/v1/whatsapp/sessions"
-
-
-@pytest.fixture(scope="module")
-def settings() -> Mapping[str, Any]:
-    """Codes that renew, and end, while one looks."""
-    return {"sandbox__qr_first_seconds": 4, "sandbox__qr_next_seconds": 4, "sandbox__qr_codes": 2}
 
 
 def row(desk: Desk, name: str) -> Locator:
@@ -60,26 +53,6 @@ async def test_a_session_is_made_and_linked(desk: Desk, company: Company) -> Non
     digits = session["phone"]
     assert re.sub(r"\D", "", await connected.inner_text()).startswith(digits)
     await expect(connected.get_by_text(desk.words("sessions.sentOf", sent=0, budget=200))).to_be_visible()
-
-
-async def test_codes_renew_and_a_new_one_is_one_press_away(desk: Desk, company: Company) -> None:
-    """The picture changes by itself; when the last has ended it says so, and one button shows the next."""
-    await company.client.post(SESSIONS, json={"name": "Loja", "engine": "sandbox"})
-    await desk.sign_in(company.key)
-    await desk.go("sessions")
-    await desk.button("sessions.showQr", within=row(desk, "Loja")).click()
-    picture = desk.dialog().get_by_role("img", name=desk.words("sessions.connect.qrAlt"))
-    first = await picture.get_attribute("src")
-    assert first is not None
-    await expect(picture).not_to_have_attribute("src", first)
-    await expect(desk.dialog().get_by_text(desk.words("sessions.reason.qr_expired")).first).to_be_visible()
-    await desk.check()
-    again = desk.button("sessions.connect.again")
-    await expect(again).to_be_focused()
-    await again.click()
-    await expect(picture).to_be_visible()
-    await desk.page.keyboard.press("Escape")
-    await expect(desk.dialog()).to_have_count(0)
 
 
 async def test_a_pairing_code_in_place_of_the_picture(desk: Desk, company: Company) -> None:
