@@ -162,6 +162,7 @@ async def test_files_are_sent_and_shown(desk: Desk, company: Company, tmp_path: 
     async with desk.page.expect_download() as download:
         await document.click()
     assert Path(await (await download.value).path()).read_bytes() == b"1 pao"
+    await expect(bubble(desk, "menu.txt")).to_contain_text(desk.words("conversations.status.read"))
     outbox = (await company.client.get(f"{API}/sessions/{session}/sandbox/outbox")).json()["messages"]
     types = [message["type"] for message in outbox if message["kind"] == "message"]
     assert types == ["image", "document"]
