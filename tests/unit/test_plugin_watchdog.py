@@ -52,6 +52,10 @@ BLOCKS = {
 }
 
 
+GOOD = "async def message_received(): return 'fine'"
+"""It answers in its first step: a thread may begin later than calls are waited for here."""
+
+
 class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -77,7 +81,7 @@ def folder(tmp_path: Path) -> Folder:
 def test_blocking_ends_the_process_and_opens_the_breaker(folder: Folder, how: str) -> None:
     """The next process knows which plugin it was, leaves it alone, and asks the others."""
     folder.write("bad", BLOCKS[how])
-    folder.write("good", "def message_received(): return 'fine'")
+    folder.write("good", GOOD)
     ended = folder.run()
     assert ended.returncode == -14, ended.stderr
     again = folder.run()
@@ -95,7 +99,7 @@ def test_blocking_ends_the_process_and_opens_the_breaker(folder: Folder, how: st
 def test_a_thread_that_merely_takes_long_is_nobodys_trouble(folder: Folder) -> None:
     """It does not hold the lock, so everything goes on, and nothing is said of it."""
     folder.write("bad", "def message_received(): time.sleep(600)")
-    folder.write("good", "def message_received(): return 'fine'")
+    folder.write("good", GOOD)
     ended = folder.run()
     assert (ended.returncode, json.loads(ended.stdout.splitlines()[-1])) == (0, "good")
 
@@ -113,7 +117,7 @@ def test_a_process_that_was_killed_blames_nobody(folder: Folder) -> None:
     folder.write("bad", "async def message_received():\n    import os\n    os.kill(os.getpid(), 9)")
     assert folder.run().returncode == -9
     (folder.path / "plugins" / "bad.py").unlink()
-    folder.write("good", "def message_received(): return 'fine'")
+    folder.write("good", GOOD)
     assert json.loads(folder.run().stdout.splitlines()[0]) == {"resting": [], "blocked": {}}
 
 
