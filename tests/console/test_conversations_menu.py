@@ -204,7 +204,7 @@ async def test_the_menu_by_keyboard_and_touch(open_desk: OpenDesk, company: Comp
         await open_chat(desk, company)
         page = desk.page
         await expect(bubble(desk, "segunda")).to_be_visible()
-        assert await page.locator('.bubble-more[tabindex="0"]').count() == 1
+        await expect(page.locator('.bubble-more[tabindex="0"]')).to_have_count(1)
         menu = await open_menu(desk, "segunda")
         await desk.check()
         await expect(menu.get_by_role("menuitemradio").first).to_be_focused()
@@ -240,6 +240,7 @@ async def test_text_is_copied_and_shown_as_meant(open_desk: OpenDesk, company: C
     await expect(address).to_have_attribute("rel", "noopener noreferrer")
     await expect(shown).to_contain_text("2*3*4 snake_case_x")
     await choose(desk, "Promoção", "copy")
+    await expect(desk.page.locator(".toast").get_by_text(desk.words("common.copied"))).to_be_visible()
     assert await desk.page.evaluate("navigator.clipboard.readText()") == text
 
 
