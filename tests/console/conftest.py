@@ -29,6 +29,7 @@ OpenDesk = Callable[..., Awaitable[Desk]]
 LANGUAGES: list[Language] = ["pt-BR", "en"]
 BY_TURNS = {
     "test_bot_agents",
+    "test_codes",
     "test_companies",
     "test_conversation_search",
     "test_conversations",

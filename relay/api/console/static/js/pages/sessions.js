@@ -92,8 +92,12 @@ class SessionsView {
   }
 
   async fetch(id) {
+    const before = this.sessions.get(id);
     const session = await api.get(`whatsapp/sessions/${id}`, {}, { signal: this.signal }).catch(() => null);
-    if (session) this.put(session);
+    if (!session) return;
+    // Something was heard of it meanwhile, which may be newer.
+    if (this.sessions.get(id) !== before) await this.fetch(id);
+    else this.put(session);
   }
 
   put(session) {

@@ -37,7 +37,7 @@ export async function showConnect(session, context) {
 
 class ConnectPanel {
   constructor(session, context, signal) {
-    Object.assign(this, { session, context, signal, at: `whatsapp/sessions/${session.id}`, phase: null, shown: null, switching: false });
+    Object.assign(this, { session, context, signal, at: `whatsapp/sessions/${session.id}`, phase: null, shown: null, switching: false, asked: 0, taken: 0 });
     this.content = h('div', { class: 'connect' });
     this.said = h('p', { class: 'visually-hidden', role: 'status' });
     this.element = [this.content, this.said];
@@ -56,27 +56,42 @@ class ConnectPanel {
     await this.ask(() => api.post(`${this.at}/connect`, asked, { signal: this.signal }));
   }
 
-  /** Another way of linking: what is on show is given up first. Answers the session. */
+  /** Another way of linking: what is on show is given up first. */
   async connectAnew(asked) {
     const connect = () => api.post(`${this.at}/connect`, asked, { signal: this.signal });
     // Changes nothing yet, but a number that is wrong is refused here, while the old code is still on show.
     await connect();
     this.switching = true;
+    let session;
     try {
       await api.post(`${this.at}/disconnect`, undefined, { signal: this.signal });
-      return await connect();
+      session = await connect();
     } finally {
       this.switching = false;
+      this.taken = this.asked;
     }
+    this.take(session);
   }
 
   look() {
     return this.ask(() => api.get(this.at, {}, { signal: this.signal }));
   }
 
-  async ask(work) {
+  /** What is answered counts, unless something that was asked later has been answered before. */
+  ask(work) {
+    return this.orSay(async () => {
+      this.asked += 1;
+      const number = this.asked;
+      const session = await work();
+      if (this.switching || number <= this.taken) return;
+      this.taken = number;
+      this.take(session);
+    });
+  }
+
+  async orSay(work) {
     try {
-      this.take(await work());
+      await work();
     } catch (error) {
       if (error.name === 'AbortError') return;
       if (error.name !== 'ApiError') throw error;
@@ -91,7 +106,7 @@ class ConnectPanel {
   }
 
   take(session) {
-    if (this.signal.aborted || this.switching) return;
+    if (this.signal.aborted) return;
     this.session = session;
     this.context.changed(session);
     if (session.status === 'connected') this.enter('connected', () => this.connected());
@@ -142,7 +157,7 @@ class ConnectPanel {
   codePart() {
     this.code = h('p', { class: 'pairing-code' });
     this.clock = h('p', { class: 'soft small' });
-    const withQr = h('button', { type: 'button', onclick: () => busy(withQr, () => this.ask(() => this.connectAnew({ method: 'qr' }))) }, icon('qr'), t('sessions.connect.useQr'));
+    const withQr = h('button', { type: 'button', onclick: () => busy(withQr, () => this.orSay(() => this.connectAnew({ method: 'qr' }))) }, icon('qr'), t('sessions.connect.useQr'));
     return [
       h('div', { class: 'connect-qr' }, this.code, this.clock),
       h('div', { class: 'stack' },
@@ -160,7 +175,7 @@ class ConnectPanel {
     const get = () => busy(button, async () => {
       const { form: around } = form.querySelector('input');
       try {
-        this.take(await this.connectAnew({ method: 'code', phone: values(around).phone || null }));
+        await this.connectAnew({ method: 'code', phone: values(around).phone || null });
       } catch (error) {
         if (error.name === 'ApiError') showError(around, { ...error, path: 'phone' });
         else if (error.name !== 'AbortError') throw error;

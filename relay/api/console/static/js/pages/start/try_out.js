@@ -9,6 +9,7 @@ import { busy, clearErrors, field, showError, values } from '../../parts/form.js
 const CUSTOMER = '+5511988887777';
 const LOOK_MS = 500;
 const PATIENCE_MS = 8000;
+const LOOK_LATE_MS = 2000;
 
 export function tryOut(session, signal) {
   const at = `whatsapp/sessions/${session.id}/sandbox`;
@@ -16,6 +17,7 @@ export function tryOut(session, signal) {
   const hint = h('p', { class: 'soft small try-hint', role: 'status' });
   const button = h('button', { type: 'submit', class: 'primary', 'aria-label': t('start.try.send') }, icon('send'));
   let after = null;
+  let turn = 0;
 
   const write = () => busy(button, async () => {
     const { text } = values(form);
@@ -32,27 +34,46 @@ export function tryOut(session, signal) {
     say(log, 'customer', t('start.try.you'), text);
     form.reset();
     form.elements.text.focus();
-    await answers();
+    turn += 1;
+    if (!await answers()) late(turn);
   });
 
   async function answers() {
     hint.textContent = t('start.try.waiting');
     const until = Date.now() + PATIENCE_MS;
     while (Date.now() < until && !signal.aborted) {
-      const { messages, next } = await api.get(`${at}/outbox`, { after }, { signal });
-      after = next;
-      const texts = messages.filter(({ kind }) => kind === 'message').map(wordsOf).filter(Boolean);
-      for (const words of texts) say(log, 'bot', t('start.try.bot'), words);
-      hint.textContent = texts.length ? '' : hint.textContent;
-      if (texts.length) return;
-      await new Promise((resolve) => { setTimeout(resolve, LOOK_MS); });
+      if (await look()) return true;
+      await pause(LOOK_MS);
     }
     hint.textContent = t('start.try.silent');
+    return false;
+  }
+
+  /** An answer that takes longer is shown, too, until the next words are written. */
+  async function late(mine) {
+    while (mine === turn && !signal.aborted) {
+      await pause(LOOK_LATE_MS);
+      const done = mine !== turn || await look().catch(() => true);
+      if (done) return;
+    }
+  }
+
+  async function look() {
+    const { messages, next } = await api.get(`${at}/outbox`, { after }, { signal });
+    after = next;
+    const texts = messages.filter(({ kind }) => kind === 'message').map(wordsOf).filter(Boolean);
+    for (const words of texts) say(log, 'bot', t('start.try.bot'), words);
+    if (texts.length) hint.textContent = '';
+    return texts.length > 0;
   }
 
   const form = h('form', { class: 'try-form', onsubmit: (event) => { event.preventDefault(); write(); } },
     field({ label: t('start.try.label'), name: 'text', placeholder: t('start.try.placeholder'), autocomplete: 'off', maxlength: 1000 }), button);
   return h('section', { class: 'card try' }, h('h2', {}, t('start.try.title')), h('p', { class: 'soft' }, t('start.try.text')), log, hint, form);
+}
+
+function pause(milliseconds) {
+  return new Promise((resolve) => { setTimeout(resolve, milliseconds); });
 }
 
 function say(log, kind, who, words) {
