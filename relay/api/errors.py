@@ -122,9 +122,9 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
         # Not the exception itself: its text repeats the value.
         log.warning("request.value_refused", extra={"route": _route(request), "at": _place(error)})
         return problem(400, "invalid_input", "A value is beyond what can be stored.")
-    if isinstance(error, DATABASE_AWAY):
+    if isinstance(error, (*DATABASE_AWAY, asyncpg.TransactionRollbackError)):
         log.warning("request.database_away", extra={"route": _route(request), "error": type(error).__name__})
-        detail = "The database cannot be reached just now. Nothing was changed; try again."
+        detail = "The database cannot do it just now. Nothing was changed; try again."
         return problem(503, "database_unavailable", detail, headers={"Retry-After": _RETRY_SECONDS})
     log.error("request.failed", extra={"route": _route(request)}, exc_info=error)
     return problem(500, "internal", "Something broke on our side; it has been logged.")

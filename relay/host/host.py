@@ -245,7 +245,9 @@ class Host:
             await self.sender.abandon(terms)
             # A session that was never seen: every request number is news.
             for request in await sessions.list_requests(conn, dict.fromkeys(terms, -1)):
-                self._take(request, terms[request.id])
+                # One of an older term that is still being stopped: this term runs out, and it is claimed again.
+                if request.id not in self._held:
+                    self._take(request, terms[request.id])
         return len(terms)
 
     def _take(self, request: Request, term: int) -> None:
@@ -347,6 +349,7 @@ class Host:
             except Exception:
                 # One session's trouble is never another's.
                 log.exception("session.step_failed", extra={"session": session.request.id})
+                session.broke()
             held.mailbox.popleft()
             if session.over:
                 held.mailbox.clear()

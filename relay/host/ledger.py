@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
+import asyncpg
 import msgspec
 
 from relay.model.errors import RelayError
@@ -53,7 +54,8 @@ class Ledger:
                 if await write():
                     return
                 break
-            except DATABASE_AWAY:
+            except (*DATABASE_AWAY, asyncpg.TransactionRollbackError):
+                # Away, or it has ended a circle of those who wait for each other at our cost.
                 log.warning("database.away")
                 await asyncio.sleep(_AWAY_SECONDS)
         raise LeaseLost("The session is no longer this host's.")

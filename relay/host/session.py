@@ -67,6 +67,9 @@ class Session:
         self._deadline: float | None = None
         self._retry_at: float | None = None
         self._snapshot_at: float | None = None
+        self._anew_at: float | None = None
+        self._is_stored = False
+        """The row says what we are."""
 
     # --- what the host asks -------------------------------------------------------------------------------------
 
@@ -114,6 +117,11 @@ class Session:
         self.over = True
         await self._stop_engine()
 
+    def broke(self) -> None:
+        """A step ended in an error of ours: what it left half done is let go after a while, to be begun anew."""
+        if self._engine is None or not self._is_stored:
+            self._anew_at = self._monotonic() + self._settings.start_timeout_seconds
+
     async def handle(self, engine: Engine, signal: Signal) -> None:
         """What `engine` has said. A word of one that was stopped meanwhile means nothing any more."""
         if engine is self._engine:
@@ -122,7 +130,9 @@ class Session:
     async def tick(self) -> None:
         """Look at the deadlines."""
         now = self._monotonic()
-        if self._retry_at is not None and now >= self._retry_at:
+        if self._anew_at is not None and now >= self._anew_at:
+            await self.stop()
+        elif self._retry_at is not None and now >= self._retry_at:
             self._retry_at = None
             await self._start_engine()
         elif self._deadline is not None and now >= self._deadline:
@@ -144,9 +154,8 @@ class Session:
     def is_due(self) -> bool:
         """Whether a deadline has passed; cheap, asked often."""
         now = self._monotonic()
-        passed = any(
-            at is not None and now >= at for at in (self._retry_at, self._deadline, self._snapshot_at)
-        )
+        deadlines = (self._retry_at, self._deadline, self._snapshot_at, self._anew_at)
+        passed = any(at is not None and now >= at for at in deadlines)
         return passed or self._is_silent(now)
 
     def _is_silent(self, now: float) -> bool:
@@ -383,8 +392,10 @@ class Session:
         """Put it in the row and tell the tenant. Raises LeaseLost, with the engine stopped."""
         changed = self.status is not change.status or self._reason != change.reason
         self.status, self._reason = change.status, change.reason
+        self._is_stored = False
         try:
             await self._ledger.write(self.request, change, banned_until=self.banned_until, tell=changed)
+            self._is_stored, self._anew_at = True, None
         except LeaseLost:
             await self._stop_engine()
             self.over = True

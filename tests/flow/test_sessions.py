@@ -13,8 +13,10 @@ from relay.egress.guard import AddressBlocked
 from relay.engines.engine import Crashed, Engine, LoggedOut
 from relay.host import ledger
 from relay.host.session import Session
+from relay.store import sessions
 from relay.store.auth_states import AuthState
 from relay.store.pool import Pool
+from relay.store.sessions import StatusChange
 from tests.accounts import add_session
 from tests.engines.sandbox_phones import SandboxPhones
 from tests.hosting import Account, Hosting
@@ -181,6 +183,34 @@ async def test_nothing_hangs_in_connecting(
     await hosting.pass_time(40)
     await hosting.reaches(account, "failed", "connect_timeout")
     await hosting.stop()
+
+
+@pytest.mark.parametrize("broken", ["connecting", "connected"])
+async def test_a_step_that_breaks_hangs_nothing(
+    hosting: Hosting, account: Account, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """An error of ours in the middle of a step: what is half done is let go, and begun anew from the row."""
+    set_status = sessions.set_status
+    breaks = [RuntimeError("ours")]
+
+    async def break_once(conn: Any, session_id: Any, change: StatusChange, **how: Any) -> bool:
+        if change.status == broken and breaks:
+            raise breaks.pop()
+        return await set_status(conn, session_id, change, **how)
+
+    await hosting.link(account)
+    monkeypatch.setattr(sessions, "set_status", break_once)
+    await hosting.fault(account, "drop")
+
+    async def has_broken() -> bool:
+        await hosting.phones.advance(0.5)
+        return not breaks
+
+    await hosting.until(has_broken)
+    await hosting.pass_time(hosting.config.sessions.start_timeout_seconds + 4)
+    await hosting.reaches(account, "connected")
+    [held] = hosting.host._held.values()
+    assert held.session.may_send()
 
 
 async def test_a_silent_connection_is_degraded_then_made_anew(hosting: Hosting, account: Account) -> None:
