@@ -202,7 +202,7 @@ class Relay(Program):
 
     def client(self, key: str = OPERATOR_KEY) -> httpx.AsyncClient:
         return httpx.AsyncClient(
-            base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=10, trust_env=False
+            base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=30, trust_env=False
         )
 
 

@@ -61,7 +61,7 @@ async def make_caller(operator: httpx.AsyncClient) -> httpx.AsyncClient:
     body = {"companyId": company, "name": "test", "scopes": scopes}
     key = (await ask(operator, "POST", "/api/v1/admin/keys", json=body))["key"]
     headers = {"Authorization": f"Bearer {key}"}
-    return httpx.AsyncClient(base_url=operator.base_url, headers=headers, timeout=10, trust_env=False)
+    return httpx.AsyncClient(base_url=operator.base_url, headers=headers, timeout=30, trust_env=False)
 
 
 async def test_what_happens_is_counted_once(url: str, pool: Pool, sink: str, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ async def test_what_happens_is_counted_once(url: str, pool: Pool, sink: str, tmp
         await relay.says("started")
         headers = {"Authorization": f"Bearer {environ['RELAY_OPERATOR_KEY']}"}
         async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=10, trust_env=False
+            base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30, trust_env=False
         ) as operator:
             caller = await make_caller(operator)
             await _live(caller, sink, url)
