@@ -15,31 +15,23 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-import asyncpg
-import msgspec
-
 from relay.engines.engine import Engine, Media, Outgoing, Sent, Target
-from relay.host.arrivals import party_of
+from relay.host import settling
 from relay.host.budget import Budget
 from relay.host.session import Session
 from relay.loops import Bell
 from relay.model.errors import NotConnected, NotSupported, RelayError, SendRejected
 from relay.model.ids import MessageId, SessionId
 from relay.model.message import TARGETED_TYPES, MessageType
-from relay.store import contacts, facts, inbound, outbox, outgoing
+from relay.store import facts, outbox, outgoing
 from relay.store.blobs import Blobs
-from relay.store.contacts import Meeting
 from relay.store.doorbell import Doorbell
-from relay.store.inbound import ChatMove
 from relay.store.outgoing import Claimed, Settlement
 from relay.store.pool import DATABASE_AWAY, Connection, Pool
 from relay.store.rates import Count, uncounted
-from relay.store.session_locks import lock_sessions
 
 log = logging.getLogger(__name__)
 
-# What Postgres will never take, however often it is asked.
-_REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 _SLOTS_PER_SESSION = 8
 _LOOK_GAP_SECONDS = 0.005
 """Looks this far apart find enough at once to be cheap."""
@@ -280,10 +272,7 @@ class Sender:
             self.settle_bell.ring()
 
     async def _settle(self, batch: list[Settlement]) -> bool:
-        try:
-            rows, owed = await self._store(batch)
-        except _REFUSED:
-            rows, owed = await self._store_each(batch)
+        rows, owed = await settling.store(self._pool, [(one, self._in_flight[one.id][0]) for one in batch])
         for row in rows:
             if row["status"] in ("sent", "failed"):
                 self._count(row["tenant_id"], row["status"])
@@ -296,47 +285,6 @@ class Sender:
             self._lately.popleft()
         self._ring(owed=owed)
         return True
-
-    async def _store(self, batch: list[Settlement]) -> tuple[list[inbound.Row], bool]:
-        """In one transaction; answers the rows that moved, and whether something is owed."""
-        async with self._pool.acquire() as conn, conn.transaction():
-            living = await lock_sessions(conn, {self._in_flight[one.id][0].session_id for one in batch})
-            await contacts.resolve(conn, [one for one in self._met(batch) if one.session_id in living])
-            rows = await outgoing.settle_messages(conn, batch)
-            await _note_chats(conn, rows)
-            events = [facts.message_status(row, row["sent_at"]) for row in rows if row["status"] != "queued"]
-            return rows, await outbox.insert_events(conn, events)
-
-    async def _store_each(self, batch: list[Settlement]) -> tuple[list[inbound.Row], bool]:
-        """One that is refused must not hold up the others, nor another session's: it is stored without its names."""
-        together: list[inbound.Row] = []
-        is_owed = False
-        for settlement in batch:
-            nameless = msgspec.structs.replace(settlement, wa_id=None, chat=None)
-            for attempt in (settlement, nameless):
-                try:
-                    rows, owed = await self._store([attempt])
-                except _REFUSED as error:
-                    fields = {"id": settlement.id, "error": type(error).__name__}
-                    log.error("sender.settlement_refused", extra=fields)
-                    continue
-                together += rows
-                is_owed |= owed
-                break
-        return together, is_owed
-
-    def _met(self, batch: list[Settlement]) -> list[Meeting]:
-        """Whom these were sent to, groups left out."""
-        found = []
-        for settlement in batch:
-            message, _task = self._in_flight[settlement.id]
-            party = party_of(settlement.chat or message.chat)
-            if settlement.status == "sent" and party:
-                met = Meeting(
-                    session_id=message.session_id, tenant_id=message.tenant_id, pn=party.pn, lid=party.lid
-                )
-                found.append(met)
-        return found
 
     def _ring(self, *, owed: bool) -> None:
         self._doorbell.ring("messages")
@@ -392,25 +340,3 @@ def _typing_seconds(message: Claimed) -> float:
     length = len(str(message.content.get("text", "")))
     seconds = min(_TYPING_MOST_SECONDS, 1 + length * _TYPING_SECONDS_PER_CHARACTER)
     return seconds * random.uniform(0.7, 1.3)  # noqa: S311
-
-
-async def _note_chats(conn: Connection, rows: list[inbound.Row]) -> None:
-    """A message that went out is the last of its chat."""
-    latest = {(row["session_id"], row["chat"]): row for row in rows if row["status"] == "sent"}
-    await inbound.move_chats(
-        conn,
-        [
-            ChatMove(
-                tenant_id=row["tenant_id"],
-                session_id=session_id,
-                jid=chat,
-                name=None,
-                contact_id=row["contact_id"],
-                last_message_id=row["id"],
-                last_message_at=row["sent_at"],
-                last_inbound_at=None,
-                unread=0,
-            )
-            for (session_id, chat), row in latest.items()
-        ],
-    )

@@ -1,6 +1,7 @@
 """How the bot stands in a chat: quiet for a while or not, in a flow or with an agent; and taking back what it had to say.
 
-Whoever changes several tables of a chat in one transaction goes in this order: bot_chats, agent_turns, messages.
+Whoever changes several tables of a chat in one transaction goes in this order: the session (session_locks.py), bot_chats,
+agent_turns, messages.
 """
 
 from datetime import datetime
