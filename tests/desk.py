@@ -47,8 +47,8 @@ class Desk:
         return [msgspec.json.decode(row["body"]) for row in rows if not types or row["type"] in types]
 
 
-async def queued(pool: Pool, account: Account, *, chat: str = MARIA_CHAT, **given: Any) -> MessageId:
-    """A message that the API has accepted."""
+def accepted(account: Account, *, chat: str = MARIA_CHAT, **given: Any) -> Accepted:
+    """A message that the API is about to accept."""
     tenant_id, session_id = account
     fields: dict[str, Any] = {
         "id": new_message_id(),
@@ -63,10 +63,15 @@ async def queued(pool: Pool, account: Account, *, chat: str = MARIA_CHAT, **give
         "budgeted": False,
         "at": AT,
     }
-    accepted = Accepted(**fields | given)
+    return Accepted(**fields | given)
+
+
+async def queued(pool: Pool, account: Account, **given: Any) -> MessageId:
+    """A message that the API has accepted."""
+    message = accepted(account, **given)
     async with pool.acquire() as conn:
-        await outgoing.insert_accepted(conn, [accepted])
-    return accepted.id
+        await outgoing.insert_accepted(conn, [message])
+    return message.id
 
 
 async def sent(

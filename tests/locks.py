@@ -1,9 +1,11 @@
-"""Who waits for whom in a test's own database."""
+"""Who waits for whom in a test's own database, and whom writers meet there: those who remove."""
 
 import asyncio
 from typing import Any
 
+from relay.store import sessions, tenants
 from relay.store.pool import Pool
+from tests.desk import Account
 
 _COUNT_WAITING = """
     SELECT count(*) FROM pg_stat_activity
@@ -11,9 +13,9 @@ _COUNT_WAITING = """
 """
 
 
-async def waits(pool: Pool, task: "asyncio.Task[Any]") -> bool:
-    """Look until somebody waits for another's lock (True), or the task has ended without (False)."""
-    while not await pool.fetchval(_COUNT_WAITING):
+async def waits(pool: Pool, task: "asyncio.Task[Any]", *, count: int = 1) -> bool:
+    """Look until so many wait for others' locks (True), or the task has ended without (False)."""
+    while await pool.fetchval(_COUNT_WAITING) < count:
         if task.done():
             return False
     return True
@@ -22,3 +24,13 @@ async def waits(pool: Pool, task: "asyncio.Task[Any]") -> bool:
 async def until_one_waits(pool: Pool, task: "asyncio.Task[Any]") -> None:
     """For a lock that somebody else holds in this database."""
     assert await waits(pool, task), "it did not wait"
+
+
+async def remove_session(pool: Pool, account: Account) -> None:
+    async with pool.acquire() as conn, conn.transaction():
+        await sessions.delete_session(conn, *account)
+
+
+async def remove_tenant(pool: Pool, account: Account) -> None:
+    async with pool.acquire() as conn, conn.transaction():
+        await tenants.delete_tenant(conn, account[0])

@@ -13,14 +13,13 @@ import logging
 import time
 from collections.abc import Callable
 
-import asyncpg
 import msgspec
 
 from relay.engines.journal_file import Record
 from relay.host.inbox_transaction import Stored, Transaction
 from relay.host.journal import Journal, parse
 from relay.store.doorbell import Doorbell
-from relay.store.pool import Pool
+from relay.store.pool import REFUSED, Pool
 from relay.store.rates import Count, uncounted
 from relay.vault import Vault
 
@@ -30,9 +29,7 @@ _EARLY_SECONDS = 30.0
 _LOOK_SECONDS = 1.0
 # What will never be stored, however often it is tried.
 _REFUSED = (
-    asyncpg.DataError,
-    asyncpg.IntegrityConstraintViolationError,
-    asyncpg.ProgramLimitExceededError,
+    *REFUSED,
     # Half a surrogate pair; and what our own code stumbles over, which it will again.
     ValueError,
     TypeError,

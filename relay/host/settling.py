@@ -7,7 +7,6 @@ import logging
 from collections.abc import Sequence
 from typing import TypeAlias
 
-import asyncpg
 import msgspec
 
 from relay.host.arrivals import party_of
@@ -15,13 +14,10 @@ from relay.store import contacts, facts, inbound, outbox, outgoing
 from relay.store.contacts import Meeting
 from relay.store.inbound import ChatMove, Row
 from relay.store.outgoing import Claimed, Settlement
-from relay.store.pool import Connection, Pool
+from relay.store.pool import REFUSED, Connection, Pool
 from relay.store.session_locks import lock_sessions
 
 log = logging.getLogger(__name__)
-
-# What Postgres will never take, however often it is asked.
-_REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 
 Ended: TypeAlias = tuple[Settlement, Claimed]
 """How a send ended, and what was sent."""
@@ -31,7 +27,7 @@ async def store(pool: Pool, batch: Sequence[Ended]) -> tuple[list[Row], bool]:
     """Answers the rows that moved, and whether their events owe something. One that is refused holds up no other."""
     try:
         return await _store(pool, batch)
-    except _REFUSED:
+    except REFUSED:
         rows: list[Row] = []
         owes = False
         for settlement, message in batch:
@@ -46,7 +42,7 @@ async def _store_alone(pool: Pool, settlement: Settlement, message: Claimed) -> 
     for attempt in (settlement, nameless):
         try:
             return await _store(pool, [(attempt, message)])
-        except _REFUSED as error:
+        except REFUSED as error:
             fields = {"id": settlement.id, "error": type(error).__name__}
             log.error("sender.settlement_refused", extra=fields)
     return [], False

@@ -34,6 +34,9 @@ DATABASE_AWAY = (
     TimeoutError,
 )
 
+# What it will never take, however often it is asked.
+REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 

@@ -33,6 +33,11 @@ async def live(pool: Pool, url: str, tmp_path: Path) -> AsyncIterator[Api]:
         yield api
 
 
+def a_picture(session_id: str) -> dict[str, Any]:
+    content = {"base64": b64encode(PNG).decode()}
+    return {"sessionId": session_id, "to": MARIA, "type": "image", "content": content}
+
+
 def a_text(session_id: str, text: str = "hello", **fields: Any) -> dict[str, Any]:
     return {"sessionId": session_id, "to": MARIA, "type": "text", "content": text, **fields}
 
@@ -360,12 +365,7 @@ async def test_idempotency(bad: tuple[Api, str]) -> None:
 async def test_retried_file_is_stored_once(bad: tuple[Api, str]) -> None:
     """A retry with the same key, even at the same time, leaves one message and one file."""
     api, session_id = bad
-    body = {
-        "sessionId": session_id,
-        "to": MARIA,
-        "type": "image",
-        "content": {"base64": b64encode(PNG).decode()},
-    }
+    body = a_picture(session_id)
     key = {"Idempotency-Key": "photo-1"}
     answers = await asyncio.gather(*(api.post(SEND, json=body, headers=key) for _ in range(4)))
     answers.append(await api.post(SEND, json=body, headers=key))
@@ -386,12 +386,7 @@ async def test_a_file_of_what_may_have_been_stored_is_kept(
         await insert(self, batch)
         raise ConnectionResetError
 
-    body = {
-        "sessionId": session_id,
-        "to": MARIA,
-        "type": "image",
-        "content": {"base64": b64encode(PNG).decode()},
-    }
+    body = a_picture(session_id)
     key = {"Idempotency-Key": "photo-1"}
     with monkeypatch.context() as patch:
         patch.setattr(accept.Acceptor, "_insert", lose_the_answer)

@@ -13,7 +13,7 @@ from relay.engines.engine import Acknowledged
 from relay.host.inbox_transaction import Transaction
 from relay.janitor import Janitor
 from relay.model.errors import NotFound
-from relay.model.ids import ContactId, new_message_id
+from relay.model.ids import ContactId
 from relay.model.message import Party
 from relay.replies.events import automation_event
 from relay.store import (
@@ -24,18 +24,16 @@ from relay.store import (
     outgoing,
     reply_tasks,
     session_locks,
-    sessions,
     tenants,
 )
 from relay.store.blobs import Blobs
 from relay.store.idempotency import Answer, Place
 from relay.store.inbound import Change
-from relay.store.outgoing import Accepted
 from relay.store.pool import Connection, Pool
 from relay.vault import DataKey
 from tests.accounts import AT, MARIA, MARIA_CHAT, add_session, received, record_of
-from tests.desk import Account, Desk, queued, sent
-from tests.locks import waits
+from tests.desk import Account, Desk, accepted, queued, sent
+from tests.locks import remove_session, remove_tenant, waits
 from tests.owing import VAULT, add_endpoint
 
 Write = Callable[[Connection, Account], Awaitable[None]]
@@ -52,16 +50,6 @@ async def remove(pool: Pool, account: Account) -> None:
             hidden = await contact_removal.hide_contact(conn, account[0], contact_id)
         async with conn.transaction():
             await contact_removal.delete_contact(conn, hidden, at=AT)
-
-
-async def remove_session(pool: Pool, account: Account) -> None:
-    async with pool.acquire() as conn, conn.transaction():
-        await sessions.delete_session(conn, *account)
-
-
-async def remove_tenant(pool: Pool, account: Account) -> None:
-    async with pool.acquire() as conn, conn.transaction():
-        await tenants.delete_tenant(conn, account[0])
 
 
 # --- whoever writes ---------------------------------------------------------------------------------------------------
@@ -93,20 +81,7 @@ async def a_message_is_cancelled(conn: Connection, account: Account) -> None:
 async def a_bot_answers(conn: Connection, account: Account) -> None:
     task = await conn.fetchval("SELECT message_id FROM reply_tasks")
     [row] = await reply_tasks.lock_tasks(conn, [task], claim="c")
-    answer = Accepted(
-        id=new_message_id(),
-        tenant_id=account[0],
-        session_id=account[1],
-        chat=MARIA_CHAT,
-        origin="bot",
-        type="text",
-        content={"text": "Olá"},
-        reply_to=None,
-        mentions=[],
-        budgeted=False,
-        at=AT,
-    )
-    await outgoing.insert_accepted(conn, [answer])
+    await outgoing.insert_accepted(conn, [accepted(account, origin="bot")])
     event = automation_event(
         "automation.matched",
         at=AT,
@@ -228,19 +203,6 @@ async def test_the_janitor_ends_a_removal(desk: Desk, pool: Pool, account: Accou
 async def test_a_send_with_a_key_and_a_company_that_goes(desk: Desk, pool: Pool, account: Account) -> None:
     """Neither locks the other out: the one waits for the other, and both end as they should."""
     acceptor = Acceptor(pool, desk.doorbell)
-    message = Accepted(
-        id=new_message_id(),
-        tenant_id=account[0],
-        session_id=account[1],
-        chat=MARIA_CHAT,
-        origin="api",
-        type="text",
-        content={"text": "Olá"},
-        reply_to=None,
-        mentions=[],
-        budgeted=False,
-        at=AT,
-    )
     answer = Answer(
         place=Place(tenant_id=account[0], route="POST /send", key="k"),
         body_hash=b"h",
@@ -250,7 +212,7 @@ async def test_a_send_with_a_key_and_a_company_that_goes(desk: Desk, pool: Pool,
     async with pool.acquire() as conn:
         async with conn.transaction():
             await session_locks.seize_sessions(conn, account[0])
-            sending = asyncio.create_task(acceptor.accept(message, answer))
+            sending = asyncio.create_task(acceptor.accept(accepted(account), answer))
             assert await waits(pool, sending)
             await tenants.delete_tenant(conn, account[0])
         with pytest.raises(NotFound):

@@ -4,28 +4,19 @@ import asyncio
 from typing import Any
 
 from relay.host.inbox_transaction import Transaction
-from relay.store import early_receipts, sessions
+from relay.store import early_receipts
 from relay.store.inbound import Change
 from relay.store.pool import Pool
 from tests.accounts import AT, MARIA_CHAT
 from tests.desk import Account, sent
-from tests.locks import until_one_waits
+from tests.locks import remove_session, until_one_waits, waits
 from tests.owing import VAULT
-
-_COUNT_WAITING = """
-    SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0
-"""
 
 
 async def test_a_look_and_a_deletion_do_not_wait_in_a_circle(pool: Pool, account: Account) -> None:
     """The deletion has the session and wants the receipts; whoever looks has the receipts and wants the session."""
     message_id = await sent(pool, account, "S1")
     early = Change(session_id=account[1], chat=MARIA_CHAT, wa_id="S1", sender="me", at=AT, value="read")
-
-    async def remove() -> None:
-        async with pool.acquire() as conn, conn.transaction():
-            await sessions.delete_session(conn, *account)
 
     async def look() -> None:
         async with pool.acquire() as conn, conn.transaction():
@@ -36,11 +27,10 @@ async def test_a_look_and_a_deletion_do_not_wait_in_a_circle(pool: Pool, account
         async with conn.transaction():
             # Somebody marks a message, so that the deletion is in its middle for a while.
             await conn.execute("SELECT FROM whatsapp_messages WHERE id = $1 FOR UPDATE", message_id)
-            removing: asyncio.Task[Any] = asyncio.create_task(remove())
+            removing: asyncio.Task[Any] = asyncio.create_task(remove_session(pool, account))
             await until_one_waits(pool, removing)
             looking: asyncio.Task[Any] = asyncio.create_task(look())
-            while not looking.done() and await pool.fetchval(_COUNT_WAITING) < 2:
-                pass
+            await waits(pool, looking, count=2)
     async with asyncio.timeout(20):
         outcomes = await asyncio.gather(removing, looking, return_exceptions=True)
     assert [one for one in outcomes if one is not None] == []

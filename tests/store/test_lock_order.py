@@ -8,20 +8,15 @@ import pytest
 
 from relay.host.ledger import LeaseLost, Ledger
 from relay.model.session import SessionStatus
-from relay.store import sessions, tenants
+from relay.store import sessions
 from relay.store.doorbell import Doorbell
 from relay.store.pool import Pool
 from relay.store.sessions import Request, StatusChange
 from tests.desk import Account, sent
-from tests.locks import until_one_waits
+from tests.locks import remove_session, remove_tenant, until_one_waits, waits
 from tests.owing import VAULT
 
 Write = Callable[[Ledger, Request], Awaitable[None]]
-
-_COUNT_WAITING = """
-    SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0
-"""
 
 
 async def a_status(ledger: Ledger, request: Request) -> None:
@@ -35,16 +30,6 @@ async def an_auth_state(ledger: Ledger, request: Request) -> None:
 
 async def a_logout(ledger: Ledger, request: Request) -> None:
     await ledger.erase_auth(request)
-
-
-async def remove_session(pool: Pool, account: Account) -> None:
-    async with pool.acquire() as conn, conn.transaction():
-        await sessions.delete_session(conn, *account)
-
-
-async def remove_tenant(pool: Pool, account: Account) -> None:
-    async with pool.acquire() as conn, conn.transaction():
-        await tenants.delete_tenant(conn, account[0])
 
 
 @pytest.mark.parametrize("remove", [remove_session, remove_tenant])
@@ -64,8 +49,7 @@ async def test_a_session_is_deleted_while_its_host_writes(
             removing: asyncio.Task[Any] = asyncio.create_task(remove(pool, account))  # type: ignore[arg-type]
             await until_one_waits(pool, removing)
             writing: asyncio.Task[Any] = asyncio.create_task(write(ledger, request))  # type: ignore[arg-type]
-            while not writing.done() and await pool.fetchval(_COUNT_WAITING) < 2:
-                pass
+            await waits(pool, writing, count=2)
     async with asyncio.timeout(20):
         outcomes = await asyncio.gather(removing, writing, return_exceptions=True)
     assert [type(one) for one in outcomes] == [type(None), LeaseLost]
